@@ -1,0 +1,2 @@
+//! Placeholder until the library works.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Integration tests of diesel-locks: one binary, a module for each subject.
