@@ -1,0 +1,3 @@
+//! All that the macros may name. Not part of the API.
+
+pub use crate::lockable::{LockableTable, Parents};

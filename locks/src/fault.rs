@@ -1,0 +1,99 @@
+//! What to do on a connection when a statement has failed.
+
+use diesel::RunQueryDsl;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::dsl::sql;
+use diesel::mysql::MysqlConnection;
+use diesel::result::{Error as DieselError, QueryResult};
+use diesel::sql_types::{BigInt, Nullable, Unsigned};
+
+use crate::error::Error;
+use crate::statement::{self, Meaning};
+
+/// A failed statement, and what the server says of it.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    error: DieselError,
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The connection lives, and the server gave a number.
+    Known(Meaning),
+    /// The connection lives, but the server does not say what happened (`max_error_count = 0`).
+    Unknown,
+    /// The connection is lost, and with it whatever it held.
+    Gone,
+}
+
+impl Fault {
+    /// Asks the server what happened. To be called before any other statement.
+    ///
+    /// A lost connection is marked, so that a pool throws it away.
+    pub(crate) fn of(error: DieselError, conn: &mut MysqlConnection) -> Self {
+        let state = match error_number(conn) {
+            Ok(Some(number)) => State::Known(Meaning::of(number)),
+            Ok(None) => State::Unknown,
+            Err(_) if conn.batch_execute(statement::NOTHING).is_ok() => State::Unknown,
+            Err(_) => {
+                mark_broken(conn);
+                State::Gone
+            }
+        };
+        Self { error, state }
+    }
+
+    /// The library's error for a fault that has to do with `what`.
+    pub(crate) fn into_error(self, what: &str) -> Error {
+        let State::Known(meaning) = self.state else {
+            return Error::Diesel(self.error);
+        };
+        let what = what.to_owned();
+        match meaning {
+            Meaning::Deadlock => Error::Deadlock { what },
+            Meaning::InTransaction => Error::InTransaction,
+            Meaning::Interrupted | Meaning::StatementLimit => Error::Interrupted { what },
+            Meaning::NameRefused | Meaning::LockNameTooLong | Meaning::NameTooLong => {
+                Error::InvalidName { name: what, reason: self.error.to_string() }
+            }
+            Meaning::NoDatabase => Error::NoDatabase,
+            Meaning::WaitLimit | Meaning::Other => Error::Diesel(self.error),
+        }
+    }
+}
+
+fn error_number(conn: &mut MysqlConnection) -> QueryResult<Option<u64>> {
+    conn.batch_execute(statement::KEEP_ERROR)?;
+    // Not cached: a statement that returns rows and fails must never be run again.
+    diesel::select(sql::<Nullable<Unsigned<BigInt>>>(statement::KEPT_ERROR)).get_result(conn)
+}
+
+/// How often an essential statement is tried. `KILL QUERY` may strike each of them.
+const TRIES: u32 = 3;
+
+/// Runs what must not be left undone: several times, and if it cannot be done at all, closes the
+/// connection, so that the server frees what it holds.
+pub(crate) fn insist<T>(
+    conn: &mut MysqlConnection,
+    mut attempt: impl FnMut(&mut MysqlConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    let mut tries = 1;
+    loop {
+        match attempt(conn) {
+            Err(_) if tries < TRIES => tries += 1,
+            Err(error) => {
+                // Fails where it succeeds, since it answers to a connection that is then gone.
+                let _ = conn.batch_execute(statement::KILL_SELF);
+                mark_broken(conn);
+                return Err(error);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Diesel's way to say that a connection is of no more use; pools ask for it.
+pub(crate) fn mark_broken(conn: &mut MysqlConnection) {
+    AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
+}

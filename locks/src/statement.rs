@@ -1,0 +1,331 @@
+//! What to say to the server, and how to read its answer. Knows no connection.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use diesel::mysql::Mysql;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Double, Nullable, Text, Unsigned};
+
+use crate::name::FullName;
+use crate::timeout::whole_seconds;
+
+/// Keeps a session's `max_execution_time` from cutting a statement short on MySQL; 0 would not
+/// switch it off. <https://dev.mysql.com/doc/refman/8.4/en/optimizer-hints.html>
+const NO_LIMIT: u32 = u32::MAX;
+
+/// `SELECT … INTO` sends no rows: a cached statement that fails while it sends rows would never
+/// return the next time it is run (MariaDB Connector/C 3.3, on both servers). Its count of rows is
+/// the answer.
+macro_rules! into_nowhere {
+    ($out:ident, $limit:expr) => {
+        $out.push_sql("SELECT /*+ MAX_EXECUTION_TIME(");
+        $out.push_sql(&$limit.to_string());
+        $out.push_sql(") */ 1 INTO @diesel_locks FROM DUAL WHERE ");
+    };
+}
+
+/// Calls a lock function if the connection's database is the one that the client believes.
+///
+/// Compared as bytes, since `Shop` and `shop` are two databases; with `IF`, so that the function is
+/// not called otherwise.
+fn guarded<'b>(
+    mut out: AstPass<'_, 'b, Mysql>,
+    database: Option<&'b String>,
+    call: impl FnOnce(AstPass<'_, 'b, Mysql>) -> QueryResult<()>,
+    otherwise: &str,
+) -> QueryResult<()> {
+    let Some(database) = database else {
+        return call(out);
+    };
+    out.push_sql("IF(CAST(DATABASE() AS BINARY) = CAST(");
+    out.push_bind_param::<Text, _>(database)?;
+    out.push_sql(" AS BINARY), ");
+    call(out.reborrow())?;
+    out.push_sql(", ");
+    out.push_sql(otherwise);
+    out.push_sql(")");
+    Ok(())
+}
+
+fn push_name<'b>(mut out: AstPass<'_, 'b, Mysql>, name: &'b FullName) -> QueryResult<()> {
+    if name.is_shortened() {
+        out.push_sql("CONCAT(LEFT(");
+        out.push_bind_param::<Text, _>(name.as_string())?;
+        out.push_sql(", 23), '-', LEFT(SHA2(");
+        out.push_bind_param::<Text, _>(name.as_string())?;
+        out.push_sql(", 256), 40))");
+        Ok(())
+    } else {
+        out.push_bind_param::<Text, _>(name.as_string())
+    }
+}
+
+/// How long `GET_LOCK` is told to wait.
+#[derive(Debug)]
+enum ServerWait {
+    Seconds(i64),
+    /// The hint limits the wait on MySQL, which rounds the argument to whole seconds.
+    Fraction {
+        milliseconds: u32,
+        seconds: f64,
+        next_second: i64,
+    },
+}
+
+/// `GET_LOCK`: one row where the lock was taken.
+#[derive(Debug)]
+pub(crate) struct Acquire<'n> {
+    name: &'n FullName,
+    wait: ServerWait,
+}
+
+impl<'n> Acquire<'n> {
+    pub(crate) fn new(name: &'n FullName, wait: Duration) -> Self {
+        let next_second = i64::try_from(whole_seconds(wait)).unwrap_or(i64::MAX);
+        let wait = if wait.subsec_nanos() == 0 {
+            ServerWait::Seconds(next_second)
+        } else {
+            let milliseconds = wait.as_nanos().div_ceil(1_000_000);
+            ServerWait::Fraction {
+                milliseconds: u32::try_from(milliseconds).unwrap_or(NO_LIMIT),
+                seconds: wait.as_secs_f64(),
+                next_second,
+            }
+        };
+        Self { name, wait }
+    }
+}
+
+impl QueryFragment<Mysql> for Acquire<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        match &self.wait {
+            ServerWait::Seconds(_) => {
+                into_nowhere!(out, NO_LIMIT);
+            }
+            ServerWait::Fraction { milliseconds, .. } => {
+                out.unsafe_to_cache_prepared();
+                into_nowhere!(out, milliseconds);
+            }
+        }
+        let call = |mut out: AstPass<'_, 'b, Mysql>| {
+            out.push_sql("GET_LOCK(");
+            push_name(out.reborrow(), self.name)?;
+            out.push_sql(", ");
+            match &self.wait {
+                ServerWait::Seconds(seconds) => out.push_bind_param::<BigInt, _>(seconds)?,
+                ServerWait::Fraction { seconds, next_second, .. } => {
+                    out.push_sql("IF(VERSION() LIKE '%MariaDB%', ");
+                    out.push_bind_param::<Double, _>(seconds)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<BigInt, _>(next_second)?;
+                    out.push_sql(")");
+                }
+            }
+            out.push_sql(")");
+            Ok(())
+        };
+        guarded(out.reborrow(), self.name.database(), call, "-1")?;
+        out.push_sql(" = 1");
+        Ok(())
+    }
+}
+
+/// `RELEASE_LOCK`: one row where the connection held the lock.
+#[derive(Debug)]
+pub(crate) struct Release<'n>(pub(crate) &'n FullName);
+
+impl QueryFragment<Mysql> for Release<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        into_nowhere!(out, NO_LIMIT);
+        let call = |mut out: AstPass<'_, 'b, Mysql>| {
+            out.push_sql("RELEASE_LOCK(");
+            push_name(out.reborrow(), self.0)?;
+            out.push_sql(")");
+            Ok(())
+        };
+        guarded(out.reborrow(), self.0.database(), call, "-1")?;
+        out.push_sql(" = 1");
+        Ok(())
+    }
+}
+
+/// `IS_USED_LOCK`, with what else tells who and where the connection is.
+///
+/// It returns a row, so it must never be run again from the cache once it has failed: each failure
+/// begins a new generation, whose text is another statement.
+#[derive(Debug)]
+pub(crate) struct Look<'n> {
+    name: &'n FullName,
+    generation: u64,
+}
+
+static LOOK_GENERATION: AtomicU64 = AtomicU64::new(0);
+
+impl<'n> Look<'n> {
+    pub(crate) fn new(name: &'n FullName) -> Self {
+        Self { name, generation: LOOK_GENERATION.load(Ordering::Relaxed) }
+    }
+
+    /// To be called after a failure, before the next look on any connection.
+    pub(crate) fn retire() {
+        LOOK_GENERATION.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The default database, the lock's holder, this connection.
+pub(crate) type LookRow = (Option<String>, Option<u64>, u64);
+
+impl QueryFragment<Mysql> for Look<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT /*+ MAX_EXECUTION_TIME(");
+        out.push_sql(&NO_LIMIT.to_string());
+        out.push_sql(") */ DATABASE(), CAST(");
+        let call = |mut out: AstPass<'_, 'b, Mysql>| {
+            out.push_sql("IS_USED_LOCK(");
+            push_name(out.reborrow(), self.name)?;
+            out.push_sql(")");
+            Ok(())
+        };
+        guarded(out.reborrow(), self.name.database(), call, "NULL")?;
+        out.push_sql(" AS UNSIGNED), CONNECTION_ID()");
+        if self.generation > 0 {
+            out.push_sql(" /* ");
+            out.push_sql(&self.generation.to_string());
+            out.push_sql(" */");
+        }
+        Ok(())
+    }
+}
+
+impl Query for Look<'_> {
+    type SqlType = (Nullable<Text>, Nullable<Unsigned<BigInt>>, Unsigned<BigInt>);
+}
+
+macro_rules! cached_by_text {
+    ($($statement:ident),*) => {$(
+        impl QueryId for $statement<'_> {
+            type QueryId = ();
+            const HAS_STATIC_QUERY_ID: bool = false;
+        }
+        impl<Conn> diesel::RunQueryDsl<Conn> for $statement<'_> {}
+    )*};
+}
+cached_by_text!(Acquire, Release, Look);
+
+/// `RELEASE_LOCK` as plain text, for when a prepared statement cannot be had. The name is sent in
+/// hexadecimal digits, so that nothing in it needs quoting.
+pub(crate) fn release_as_text(name: &FullName) -> String {
+    let mut literal = String::from("CONVERT(X'");
+    for byte in name.as_string().bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(literal, "{byte:02X}");
+    }
+    literal.push_str("' USING utf8mb4)");
+    if name.is_shortened() {
+        literal = format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))");
+    }
+    format!("DO RELEASE_LOCK({literal})")
+}
+
+/// What to select to release all, and to learn how many there were.
+pub(crate) const RELEASE_ALL: &str = "CAST(RELEASE_ALL_LOCKS() AS UNSIGNED)";
+
+/// Copies what the server says of the statement before it to where it can be read: these statements
+/// cannot be prepared, and Diesel keeps no error number.
+///
+/// Warnings may stand around the error: MariaDB adds 1329, "no data", to every `SELECT … INTO` that
+/// fails.
+pub(crate) const KEEP_ERROR: &str = "GET DIAGNOSTICS @diesel_locks_conditions = NUMBER; \
+     GET DIAGNOSTICS CONDITION 1 \
+     @diesel_locks_first = MYSQL_ERRNO, @diesel_locks_state = RETURNED_SQLSTATE; \
+     GET DIAGNOSTICS CONDITION @diesel_locks_conditions @diesel_locks_last = MYSQL_ERRNO";
+
+/// What to select to read it: the first condition that is neither a warning nor "no data".
+pub(crate) const KEPT_ERROR: &str = "CAST(IF(LEFT(@diesel_locks_state, 2) IN ('01', '02'), \
+     @diesel_locks_last, @diesel_locks_first) AS UNSIGNED)";
+
+/// Does nothing, if the connection lives.
+pub(crate) const NOTHING: &str = "DO 0";
+
+/// The last resort: the server frees whatever a dead connection held.
+pub(crate) const KILL_SELF: &str = "KILL CONNECTION_ID()";
+
+/// Refused with error 1568 if any transaction is open, one that Diesel never saw included.
+pub(crate) const BEGIN: &str = "SET TRANSACTION READ WRITE; BEGIN";
+
+/// Ends a transaction that Diesel's transaction manager could not end.
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+
+/// Begins a transaction and locks tables in the one order in which InnoDB keeps both: autocommit
+/// off, no `BEGIN` (which would release the tables).
+/// <https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html>
+pub(crate) fn begin_with_tables(lock_tables: &str, wait_seconds: Option<u64>) -> String {
+    let wait = wait_seconds.map_or_else(String::new, |n| format!(", lock_wait_timeout = {n}"));
+    format!(
+        "SET TRANSACTION READ WRITE; \
+         SET @diesel_locks_autocommit = @@autocommit, \
+         @diesel_locks_table_locks = @@innodb_table_locks, \
+         @diesel_locks_wait = @@lock_wait_timeout, \
+         autocommit = 0, innodb_table_locks = 1{wait}; \
+         {lock_tables}"
+    )
+}
+
+/// What to select to learn whether the session's variables were changed and are still to be put
+/// back, and which limit is in force.
+pub(crate) const TABLES_STATE: (&str, &str) =
+    ("@diesel_locks_autocommit IS NOT NULL", "CAST(@@lock_wait_timeout AS UNSIGNED)");
+
+/// Unlocks, and puts the session back to what it was; running it again changes nothing.
+///
+/// `ROLLBACK` first: where the transaction could not be ended before, both other statements would
+/// commit it.
+pub(crate) const END_TABLES: &str = "ROLLBACK; UNLOCK TABLES; \
+     SET autocommit = COALESCE(@diesel_locks_autocommit, @@autocommit), \
+     innodb_table_locks = COALESCE(@diesel_locks_table_locks, @@innodb_table_locks), \
+     lock_wait_timeout = COALESCE(@diesel_locks_wait, @@lock_wait_timeout), \
+     @diesel_locks_autocommit = NULL, @diesel_locks_table_locks = NULL, @diesel_locks_wait = NULL";
+
+/// What an error number means for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    Deadlock,
+    InTransaction,
+    Interrupted,
+    /// By MySQL before 8.4 also where it is too long.
+    NameRefused,
+    /// A named lock of MySQL.
+    LockNameTooLong,
+    /// Any other name; named locks of MariaDB too.
+    NameTooLong,
+    NoDatabase,
+    /// A limit for the statement was reached on MySQL: the one in the hint, if there was one.
+    StatementLimit,
+    /// `lock_wait_timeout` was reached.
+    WaitLimit,
+    Other,
+}
+
+impl Meaning {
+    /// <https://dev.mysql.com/doc/mysql-errors/9.4/en/server-error-reference.html>,
+    /// <https://mariadb.com/docs/server/reference/error-codes>
+    pub(crate) fn of(number: u64) -> Self {
+        match number {
+            1046 => Self::NoDatabase,
+            1059 => Self::NameTooLong,
+            4163 => Self::LockNameTooLong,
+            // Database, table and user lock names; bytes that are no name's characters.
+            1102 | 1103 | 3057 | 1300 => Self::NameRefused,
+            1205 => Self::WaitLimit,
+            // Of MariaDB, and of tables; of MySQL's named locks.
+            1213 | 3058 => Self::Deadlock,
+            1317 | 1969 => Self::Interrupted,
+            1568 => Self::InTransaction,
+            3024 => Self::StatementLimit,
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How long to wait: asked for by the caller, told to the server, judged by the client's own clock.
+
+use std::time::{Duration, Instant};
+
+/// The longest wait asked of the server at once, 49 days and 17 hours: the largest value that the
+/// hint `MAX_EXECUTION_TIME` takes (milliseconds, 32 bits), in whole seconds. Longer waits ask
+/// again.
+const LONGEST_WAIT: Duration = Duration::from_secs(u32::MAX as u64 / 1000);
+
+/// `lock_wait_timeout` takes up to a year on both servers.
+const LONGEST_TABLE_WAIT: u64 = 31_536_000;
+
+/// The limit of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    After(Duration),
+    Never,
+}
+
+impl Timeout {
+    pub(crate) const NONE: Self = Self::After(Duration::ZERO);
+}
+
+/// Rounds a limit for table locks up to what `lock_wait_timeout` takes: whole seconds, from one to
+/// a year.
+pub(crate) fn table_wait_seconds(limit: Duration) -> u64 {
+    whole_seconds(limit).clamp(1, LONGEST_TABLE_WAIT)
+}
+
+/// The next whole second, never less than the limit.
+pub(crate) fn whole_seconds(limit: Duration) -> u64 {
+    limit.as_secs().saturating_add(u64::from(limit.subsec_nanos() > 0))
+}
+
+/// One call's wait, which may take several statements.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    started: Instant,
+    timeout: Timeout,
+}
+
+/// What it means that the server stopped waiting.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The caller's limit is reached.
+    AtLimit,
+    /// The server waited as long as it was told to, yet the caller's limit is not reached.
+    Early,
+    /// Something cut the wait short.
+    Interrupted,
+}
+
+impl Wait {
+    pub(crate) fn start(timeout: Timeout) -> Self {
+        Self { started: Instant::now(), timeout }
+    }
+
+    /// How long the server is told to wait at first.
+    pub(crate) fn first(&self) -> Duration {
+        self.next(Duration::ZERO)
+    }
+
+    /// How long the server is told to wait for the rest.
+    pub(crate) fn rest(&self) -> Duration {
+        self.next(self.started.elapsed())
+    }
+
+    fn next(&self, elapsed: Duration) -> Duration {
+        match self.timeout {
+            Timeout::After(limit) => limit.saturating_sub(elapsed).min(LONGEST_WAIT),
+            Timeout::Never => LONGEST_WAIT,
+        }
+    }
+
+    /// Judges a wait for which the server was told `told` and that began at `asked`.
+    pub(crate) fn stopped(&self, told: Duration, asked: Instant) -> Stopped {
+        judge(self.timeout, self.started.elapsed(), told, asked.elapsed())
+    }
+}
+
+fn judge(timeout: Timeout, elapsed: Duration, told: Duration, waited: Duration) -> Stopped {
+    // The server's clock may be slewed while the client's is not; the kernel slews by 500 parts in
+    // a million at most, on either side.
+    let drift = told / 1000;
+    match timeout {
+        Timeout::After(limit) if elapsed >= limit => Stopped::AtLimit,
+        _ if waited + drift >= told => Stopped::Early,
+        _ => Stopped::Interrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_limit_is_reached_by_the_clients_clock_only() {
+        let limit = Timeout::After(10 * SECOND);
+        let judge = |elapsed| judge(limit, elapsed, 10 * SECOND, elapsed);
+        assert_eq!(judge(10 * SECOND), Stopped::AtLimit);
+        assert_eq!(judge(Duration::from_millis(9_995)), Stopped::Early);
+        assert_eq!(judge(9 * SECOND), Stopped::Interrupted);
+    }
+
+    #[test]
+    fn a_wait_longer_than_the_server_takes_goes_on_after_the_longest_one() {
+        for timeout in [Timeout::Never, Timeout::After(Duration::MAX)] {
+            let wait = Wait::start(timeout);
+            assert_eq!(wait.first(), LONGEST_WAIT);
+            assert_eq!(wait.rest(), LONGEST_WAIT);
+            let waited = LONGEST_WAIT;
+            assert_eq!(judge(timeout, waited, LONGEST_WAIT, waited), Stopped::Early);
+            assert_eq!(judge(timeout, SECOND, LONGEST_WAIT, SECOND), Stopped::Interrupted);
+        }
+    }
+
+    #[test]
+    fn a_wait_without_a_limit_is_never_told_to_end_with_the_time_elapsed() {
+        let timeout = Timeout::After(LONGEST_WAIT + 10 * SECOND);
+        let wait = Wait::start(timeout);
+        assert_eq!(wait.next(LONGEST_WAIT), 10 * SECOND);
+        assert_eq!(wait.next(LONGEST_WAIT + 11 * SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn seconds_are_rounded_up_and_clamped() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
+        assert_eq!(table_wait_seconds(Duration::ZERO), 1);
+        assert_eq!(table_wait_seconds(Duration::from_millis(1_001)), 2);
+        assert_eq!(table_wait_seconds(Duration::MAX), 31_536_000);
+    }
+}
