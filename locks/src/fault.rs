@@ -32,6 +32,10 @@ impl Fault {
     ///
     /// A lost connection is marked, so that a pool throws it away.
     pub(crate) fn of(error: DieselError, conn: &mut MysqlConnection) -> Self {
+        if !matches!(error, DieselError::DatabaseError(..)) {
+            // Diesel's own: the server may never have heard of it.
+            return Self { error, state: State::Known(Meaning::Other) };
+        }
         let state = match error_number(conn) {
             Ok(Some(number)) => State::Known(Meaning::of(number)),
             Ok(None) => State::Unknown,

@@ -120,7 +120,7 @@ impl<'n> Lock<'n> {
     /// # use diesel_locks::Lock;
     /// # use std::time::Duration;
     /// # diesel::table! { invoices (id) { id -> Integer, paid -> Bool, } }
-    /// # use invoices::dsl::*;
+    /// # use self::invoices::dsl::*;
     /// # fn pay(conn: &mut MysqlConnection, n: i32) -> Result<(), diesel_locks::Error> {
     /// let mut guard = Lock::new(&format!("invoice-{n}"))
     ///     .timeout(Duration::from_millis(250))

@@ -1,7 +1,7 @@
 //! Table locks.
 
 mod guard;
-mod held;
+pub(crate) mod held;
 
 use std::fmt;
 use std::ops::DerefMut;

@@ -4,6 +4,7 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionMa
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
+use crate::connection::Lent;
 use crate::error::Error;
 use crate::fault::{Fault, insist};
 use crate::statement;
@@ -28,18 +29,16 @@ pub(crate) fn refuse_open(conn: &mut MysqlConnection) -> Result<(), Error> {
 ///
 /// If the transactions begun since were not all ended, everything is rolled back.
 pub(crate) fn commit(conn: &mut MysqlConnection) -> Result<(), Error> {
-    if depth(conn)? > 1 {
-        roll_back(conn)?;
-        return Err(Error::InTransaction);
+    let committed = match depth(conn) {
+        Ok(0 | 1) => Manager::commit_transaction(conn).map_err(Error::Diesel),
+        Ok(_) => Err(Error::InTransaction),
+        Err(error) => Err(error),
+    };
+    if committed.is_err() {
+        // Where the commit failed Diesel has tried already; nothing must stay open.
+        let _ = roll_back(conn);
     }
-    match Manager::commit_transaction(conn) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // Diesel has rolled back already, unless that failed too.
-            let _ = roll_back(conn);
-            Err(Error::Diesel(error))
-        }
-    }
+    committed
 }
 
 /// Rolls back to where no transaction is open, whatever was left open.
@@ -52,31 +51,37 @@ pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
             Ok(()) | Err(_) => {}
         }
     }
-    // The connection may live: nothing of the transaction may stay open on it.
-    insist(conn, |conn| conn.batch_execute(statement::ROLLBACK)).map_err(Error::Diesel)
+    insist(conn, |conn| conn.batch_execute(statement::ROLLBACK)).map_err(Error::Diesel)?;
+    // The connection lives, and no transaction is open on it: the manager may go on.
+    #[expect(clippy::default_trait_access, reason = "Diesel does not export the type's name")]
+    let valid = Default::default();
+    *Manager::transaction_manager_status_mut(conn) = valid;
+    Ok(())
 }
 
-/// Runs the body in a transaction of its own.
+/// Begins a transaction where none is open.
 ///
 /// # Errors
 ///
-/// [`Error::InTransaction`] where one is open, one that Diesel never saw included.
+/// [`Error::InTransaction`] where one is, one that Diesel never saw included.
+pub(crate) fn begin(conn: &mut MysqlConnection, what: &str) -> Result<(), Error> {
+    match Manager::begin_transaction_sql(conn, statement::BEGIN) {
+        Ok(()) => Ok(()),
+        Err(DieselError::AlreadyInTransaction) => Err(Error::InTransaction),
+        Err(error) => Err(Fault::of(error, conn).into_error(what)),
+    }
+}
+
+/// Runs the body in a transaction of its own.
 pub(crate) fn run<T, E: From<Error>>(
     conn: &mut MysqlConnection,
     what: &str,
     body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    match Manager::begin_transaction_sql(conn, statement::BEGIN) {
-        Ok(()) => {}
-        Err(DieselError::AlreadyInTransaction) => return Err(Error::InTransaction.into()),
-        Err(error) => return Err(Fault::of(error, conn).into_error(what).into()),
-    }
-    let mut open = OpenTransaction(Some(conn));
-    let result = match &mut open.0 {
-        Some(conn) => body(conn),
-        None => unreachable!("the connection was put there one line above"),
-    };
-    let Some(conn) = open.0.take() else { return result };
+    begin(conn, what)?;
+    let mut open = OpenTransaction(Lent::new(conn));
+    let result = body(open.0.get_mut());
+    let conn = open.0.take();
     match result {
         Ok(value) => commit(conn).map(|()| value).map_err(E::from),
         Err(error) => {
@@ -88,11 +93,11 @@ pub(crate) fn run<T, E: From<Error>>(
 }
 
 /// Rolls back where the body panics.
-struct OpenTransaction<'c>(Option<&'c mut MysqlConnection>);
+struct OpenTransaction<'c>(Lent<&'c mut MysqlConnection>);
 
 impl Drop for OpenTransaction<'_> {
     fn drop(&mut self) {
-        if let Some(conn) = self.0.take() {
+        if let Some(conn) = self.0.take_if_whole() {
             let _ = roll_back(conn);
         }
     }

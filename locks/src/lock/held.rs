@@ -59,6 +59,10 @@ impl HeldLock {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.0.as_string()
+    }
+
     /// Lets go for certain: where the lock cannot be released, the connection is closed.
     pub(crate) fn release(&self, conn: &mut MysqlConnection) -> Result<(), Error> {
         if release_once(&self.0, conn)? { Ok(()) } else { Err(not_held(&self.0)) }

@@ -29,11 +29,13 @@ pub(crate) fn acquire(lock: &TableLock, conn: &mut MysqlConnection) -> Result<()
     match AnsiTransactionManager::begin_transaction_sql(conn, &batch) {
         Ok(()) => Ok(()),
         Err(DieselError::AlreadyInTransaction) => Err(Error::InTransaction),
-        Err(error @ DieselError::DatabaseError(..)) => {
+        Err(DieselError::BrokenTransactionManager) => {
+            Err(Error::Diesel(DieselError::BrokenTransactionManager))
+        }
+        Err(error) => {
             let fault = Fault::of(error, conn);
             Err(undo(lock, fault, conn))
         }
-        Err(error) => Err(Error::Diesel(error)),
     }
 }
 
@@ -54,7 +56,8 @@ pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
 }
 
 fn end(conn: &mut MysqlConnection) -> Result<(), Error> {
-    insist(conn, |conn| conn.batch_execute(statement::END_TABLES)).map_err(Error::Diesel)
+    let batch = statement::end_tables();
+    insist(conn, |conn| conn.batch_execute(&batch)).map_err(Error::Diesel)
 }
 
 /// After a failed batch, of which any statement may have been run.
