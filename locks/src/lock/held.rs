@@ -12,7 +12,8 @@ use super::Lock;
 use crate::error::Error;
 use crate::fault::{Fault, State, insist};
 use crate::name::FullName;
-use crate::statement::{self, Acquire, Look, LookRow, Meaning, Release};
+use crate::statement::Meaning;
+use crate::statement::named::{self, Acquire, Look, LookRow, Release};
 use crate::timeout::{Stopped, Timeout, Wait};
 
 /// A lock that some connection holds, under the name that it was taken by.
@@ -157,7 +158,7 @@ fn release_once(name: &FullName, conn: &mut MysqlConnection) -> Result<bool, Err
     if let Ok(1) = Release(name).execute(conn) {
         return Ok(true);
     }
-    let as_text = statement::release_as_text(name);
+    let as_text = named::release_as_text(name);
     insist(conn, |conn| conn.batch_execute(&as_text)).map_err(Error::Diesel)?;
     Err(error_for(name, fault))
 }
@@ -224,7 +225,7 @@ pub(super) fn release(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<(),
 pub(super) fn release_all(conn: &mut MysqlConnection) -> Result<u64, Error> {
     // Not cached, since it returns a row; `sql` never is.
     insist(conn, |conn| {
-        diesel::select(sql::<Unsigned<BigInt>>(statement::RELEASE_ALL)).get_result(conn)
+        diesel::select(sql::<Unsigned<BigInt>>(named::RELEASE_ALL)).get_result(conn)
     })
     .map_err(Error::Diesel)
 }

@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Bool, Unsigned};
 use super::TableLock;
 use crate::error::Error;
 use crate::fault::{Fault, State, insist};
-use crate::statement::{self, Meaning};
+use crate::statement::{Meaning, tables};
 use crate::timeout::table_wait_seconds;
 use crate::transaction;
 
@@ -25,7 +25,7 @@ pub(crate) fn acquire(lock: &TableLock, conn: &mut MysqlConnection) -> Result<()
         return Err(Error::NoTables);
     }
     let seconds = lock.timeout.map(table_wait_seconds);
-    let batch = statement::begin_with_tables(&lock.to_string(), seconds);
+    let batch = tables::begin(&lock.to_string(), seconds);
     match AnsiTransactionManager::begin_transaction_sql(conn, &batch) {
         Ok(()) => Ok(()),
         Err(DieselError::AlreadyInTransaction) => Err(Error::InTransaction),
@@ -56,7 +56,7 @@ pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
 }
 
 fn end(conn: &mut MysqlConnection) -> Result<(), Error> {
-    let batch = statement::end_tables();
+    let batch = tables::end();
     insist(conn, |conn| conn.batch_execute(&batch)).map_err(Error::Diesel)
 }
 
@@ -67,7 +67,7 @@ fn undo(lock: &TableLock, fault: Fault, conn: &mut MysqlConnection) -> Error {
     if matches!(fault.state, State::Gone | State::Known(Meaning::InTransaction)) {
         return fault.into_error(&what);
     }
-    let limit = match insist(conn, tables_state) {
+    let limit = match insist(conn, state) {
         Ok((changed, limit)) => {
             if changed && let Err(error) = end(conn) {
                 return error;
@@ -82,7 +82,7 @@ fn undo(lock: &TableLock, fault: Fault, conn: &mut MysqlConnection) -> Error {
     fault.into_error(&what)
 }
 
-fn tables_state(conn: &mut MysqlConnection) -> QueryResult<(bool, u64)> {
-    let (changed, limit) = statement::TABLES_STATE;
+fn state(conn: &mut MysqlConnection) -> QueryResult<(bool, u64)> {
+    let (changed, limit) = tables::STATE;
     diesel::select((sql::<Bool>(changed), sql::<Unsigned<BigInt>>(limit))).get_result(conn)
 }
