@@ -44,7 +44,7 @@ pub(crate) enum Meaning {
     /// Any other name; named locks of MariaDB too.
     NameTooLong,
     NoDatabase,
-    /// A limit for the statement was reached on MySQL: the one in the hint, if there was one.
+    /// A limit for the statement was reached: the one in the hint, or an administrator's.
     StatementLimit,
     /// `lock_wait_timeout` was reached.
     WaitLimit,
@@ -64,9 +64,10 @@ impl Meaning {
             1205 => Self::WaitLimit,
             // Of MariaDB, and of tables; of MySQL's named locks.
             1213 | 3058 => Self::Deadlock,
-            1317 | 1969 => Self::Interrupted,
+            1317 => Self::Interrupted,
             1568 => Self::InTransaction,
-            3024 => Self::StatementLimit,
+            // `max_statement_time` of MariaDB, `max_execution_time` of MySQL.
+            1969 | 3024 => Self::StatementLimit,
             _ => Self::Other,
         }
     }
