@@ -1,1 +1,32 @@
 //! Integration tests of diesel-locks: one binary, a module for each subject.
+// A test says what it expects by unwrapping it, and its name is its documentation.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[cfg(test)]
+mod cut_connections;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod named_lock_faults;
+#[cfg(test)]
+mod named_lock_names;
+#[cfg(test)]
+mod named_lock_storms;
+#[cfg(test)]
+mod named_lock_timeouts;
+#[cfg(test)]
+mod named_lock_transactions;
+#[cfg(test)]
+mod named_locks;
+#[cfg(test)]
+mod owned_guards;
+#[cfg(test)]
+mod round_trips;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod table_checks;
+#[cfg(test)]
+mod table_lock_session;
+#[cfg(test)]
+mod table_locks;

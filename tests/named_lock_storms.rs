@@ -1,0 +1,251 @@
+//! `KILL QUERY` at any moment: whatever it strikes, an acquire that failed holds nothing, and one
+//! that succeeded holds the lock exactly once.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_locks::{Error, Lock};
+
+use crate::support::schema::{Database, audit_log};
+use crate::support::server::{Admin, connection_id, count_and_release_locks};
+use crate::support::{keep, watchdog};
+
+const LOCK: Lock = Lock::new("lock");
+const HANGS: Duration = Duration::from_secs(120);
+
+/// Somebody who kills what the connection does, again and again, except where it is held off.
+struct Storm<'s> {
+    calm: &'s Mutex<()>,
+}
+
+impl Storm<'_> {
+    fn during<T>(id: u64, body: impl FnOnce(&Storm<'_>) -> T) -> T {
+        /// Ends the killer also where the body panics.
+        struct End<'s>(&'s AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        let (calm, over, kills) = (Mutex::new(()), AtomicBool::new(false), AtomicU32::new(0));
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                let mut admin = Admin::new();
+                while !over.load(Ordering::SeqCst) {
+                    if let Ok(_striking) = calm.lock() {
+                        admin.kill_query(id);
+                    }
+                    // Strikes at another moment each time; and lets the other side have the mutex.
+                    let kills = kills.fetch_add(1, Ordering::SeqCst);
+                    for _ in 0..(kills % 31) * 1_000 {
+                        spin_loop();
+                    }
+                }
+            });
+            let _end = End(&over);
+            body(&Storm { calm: &calm })
+        })
+    }
+
+    /// Holds the killer off, and lets a kill pass that was already sent.
+    fn calm<T>(
+        &self,
+        conn: &mut MysqlConnection,
+        body: impl FnOnce(&mut MysqlConnection) -> T,
+    ) -> T {
+        let _calm = self.calm.lock().unwrap();
+        for _ in 0..2 {
+            let _ = conn.batch_execute("DO 0");
+        }
+        body(conn)
+    }
+}
+
+/// In a storm a kill may also strike when the library asks what happened; what is forbidden is to
+/// be told something that is not so.
+#[track_caller]
+fn expect_struck(error: &Error) {
+    assert!(matches!(error, Error::Interrupted { .. } | Error::Diesel(_)), "{error:?}");
+}
+
+fn acquire_in_a_storm(lock: Lock<'static>, tries: u32) {
+    watchdog(HANGS, move || {
+        let db = Database::new();
+        let mut conn = db.connect();
+        let (mut taken, mut struck) = (0, 0);
+        Storm::during(connection_id(&mut conn), |storm| {
+            for n in 0..tries {
+                let held = match lock.acquire(&mut conn).map(keep) {
+                    Ok(()) => 1,
+                    Err(error) => {
+                        expect_struck(&error);
+                        0
+                    }
+                };
+                if held == 1 {
+                    taken += 1;
+                } else {
+                    struck += 1;
+                }
+                let count = storm.calm(&mut conn, count_and_release_locks);
+                assert_eq!(count, held, "try {n} of {lock:?}");
+            }
+        });
+        println!("{lock:?}: {taken} taken, {struck} struck");
+    });
+}
+
+#[test]
+fn an_acquire_struck_at_any_moment_holds_the_lock_once_or_not_at_all() {
+    acquire_in_a_storm(LOCK, 500);
+}
+
+#[test]
+fn an_acquire_with_a_fraction_struck_at_any_moment_holds_the_lock_once_or_not_at_all() {
+    acquire_in_a_storm(LOCK.timeout(Duration::from_millis(9_500)), 300);
+}
+
+#[test]
+fn a_lock_granted_while_the_wait_is_killed_is_not_left_held() {
+    const TRIES: u32 = 300;
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let (mut holder, mut conn) = (db.connect(), db.connect());
+        let (mut admin, mut killer) = (Admin::new(), Admin::new());
+        let id = connection_id(&mut conn);
+        let (mut taken, mut struck) = (0, 0);
+        for n in 0..TRIES {
+            let lock = if n % 2 == 0 { LOCK } else { LOCK.timeout(Duration::from_millis(9_500)) };
+            let held = LOCK.acquire(&mut holder).unwrap();
+            let both = Barrier::new(2);
+            let result = thread::scope(|threads| {
+                let waiting = threads.spawn(|| lock.acquire(&mut conn).map(keep));
+                admin.until_waiting(id);
+                threads.spawn(|| {
+                    both.wait();
+                    for _ in 0..(n % 50) * 200 {
+                        spin_loop();
+                    }
+                    killer.kill_query(id);
+                });
+                both.wait();
+                drop(held);
+                waiting.join().unwrap()
+            });
+            let count = count_and_release_locks(&mut conn);
+            match result {
+                Ok(()) => {
+                    taken += 1;
+                    assert_eq!(count, 1, "try {n}");
+                }
+                Err(error) => {
+                    struck += 1;
+                    assert!(matches!(error, Error::Interrupted { .. }), "try {n}: {error:?}");
+                    assert_eq!(count, 0, "try {n}");
+                }
+            }
+        }
+        println!("{taken} taken, {struck} struck");
+    });
+}
+
+#[test]
+fn a_lock_that_is_held_already_survives_an_inner_acquire_that_is_struck() {
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let mut conn = db.connect();
+        Storm::during(connection_id(&mut conn), |storm| {
+            for n in 0..500 {
+                storm.calm(&mut conn, |conn| keep(LOCK.acquire(conn).unwrap()));
+                let inner = LOCK.acquire(&mut conn).map(keep);
+                let expected = if inner.is_ok() { 2 } else { 1 };
+                let count = storm.calm(&mut conn, count_and_release_locks);
+                assert_eq!(count, expected, "try {n}: {inner:?}");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_release_struck_at_any_moment_lets_the_lock_go() {
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let (mut conn, mut admin) = (db.connect(), Admin::new());
+        let full_name = db.full_name("lock");
+        Storm::during(connection_id(&mut conn), |storm| {
+            for n in 0..500 {
+                let acquire = |conn: &mut _| keep(LOCK.acquire(conn).unwrap());
+                storm.calm(&mut conn, acquire);
+                match LOCK.release(&mut conn) {
+                    Ok(()) => {}
+                    // Held it was: to say that it was not would be wrong.
+                    Err(error) => expect_struck(&error),
+                }
+                assert_eq!(admin.holder(&full_name), None, "try {n}");
+                storm.calm(&mut conn, acquire);
+                assert!(storm.calm(&mut conn, Lock::release_all).is_ok());
+            }
+        });
+    });
+}
+
+#[test]
+fn a_question_struck_at_any_moment_can_be_asked_again() {
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let mut conn = db.connect();
+        Storm::during(connection_id(&mut conn), |storm| {
+            for n in 0..500 {
+                match LOCK.is_held(&mut conn) {
+                    Ok(held) => assert!(!held),
+                    Err(error) => expect_struck(&error),
+                }
+                if n % 10 == 0 {
+                    assert!(!storm.calm(&mut conn, |conn| LOCK.is_held(conn)).unwrap());
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_body_in_a_storm_leaves_no_lock_and_no_transaction() {
+    watchdog(HANGS, || {
+        let db = Database::with_tables();
+        let (mut conn, mut admin) = (db.connect(), Admin::new());
+        let full_name = db.full_name("lock");
+        let mut ran = 0;
+        let body = |conn: &mut MysqlConnection| {
+            ran += 1;
+            diesel::insert_into(audit_log::table)
+                .values(audit_log::message.eq("struck"))
+                .execute(conn)?;
+            Ok::<_, Error>(())
+        };
+        let mut body = body;
+        Storm::during(connection_id(&mut conn), |storm| {
+            for n in 0..300 {
+                let result = if n % 2 == 0 {
+                    LOCK.with(&mut conn, &mut body)
+                } else {
+                    LOCK.transaction(&mut conn, &mut body)
+                };
+                if let Err(error) = result {
+                    expect_struck(&error);
+                }
+                assert_eq!(admin.holder(&full_name), None, "try {n}");
+                storm.calm(&mut conn, |conn| {
+                    // Refused in an open transaction, whoever has begun it.
+                    conn.batch_execute("SET TRANSACTION READ WRITE").unwrap();
+                    conn.transaction(|_| Ok::<_, Error>(())).unwrap();
+                });
+            }
+        });
+        println!("{ran} bodies ran");
+    });
+}

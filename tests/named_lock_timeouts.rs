@@ -1,0 +1,270 @@
+//! How long a named lock is waited for: the same on both servers.
+
+use std::ops::Range;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_locks::{Error, Lock};
+
+use crate::support::schema::Database;
+use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
+use crate::support::{keep, watchdog};
+
+const LOCK: Lock = Lock::new("slow");
+
+/// A generous bound for what a busy machine adds; less than the second by which `MySQL` rounds.
+const SLACK: Duration = Duration::from_millis(700);
+
+fn waits(asked: Duration) -> Range<Duration> {
+    asked..asked + SLACK
+}
+
+/// Waits for a lock that is busy, and says how long.
+fn time_out(limit: Duration, conn: &mut MysqlConnection) -> Duration {
+    let started = Instant::now();
+    let error = LOCK.timeout(limit).acquire(conn).map(drop).unwrap_err();
+    let waited = started.elapsed();
+    match error {
+        Error::Timeout { limit: told, .. } => assert_eq!(told, limit),
+        error => panic!("{error:?} after {waited:?} of {limit:?}"),
+    }
+    waited
+}
+
+#[test]
+fn a_wait_is_never_shorter_than_asked_and_not_much_longer() {
+    let db = Database::new();
+    let mut holder = db.connect();
+    let _held = LOCK.acquire(&mut holder).unwrap();
+    thread::scope(|threads| {
+        for micros in [
+            0, 1, 999, 1_000, 50_000, 400_000, 499_999, 600_000, 999_001, 1_000_000, 1_000_001,
+            1_500_000, 2_000_000,
+        ] {
+            let mut conn = db.connect();
+            threads.spawn(move || {
+                let limit = Duration::from_micros(micros);
+                // Once more, for what the first time leaves in the cache.
+                for _ in 0..2 {
+                    let waited = time_out(limit, &mut conn);
+                    assert!(waits(limit).contains(&waited), "{limit:?} asked, {waited:?} waited");
+                    assert_eq!(count_and_release_locks(&mut conn), 0);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_timeout_says_which_lock_which_limit_and_who_held_it() {
+    let db = Database::new();
+    let (mut holder, mut conn) = (db.connect(), db.connect());
+    let id = connection_id(&mut holder);
+    let _held = LOCK.acquire(&mut holder).unwrap();
+    for limit in [Duration::ZERO, Duration::from_millis(20), Duration::from_secs(1)] {
+        let error = LOCK.timeout(limit).acquire(&mut conn).map(drop).unwrap_err();
+        let text = error.to_string();
+        let Error::Timeout { what, limit: told, holder, .. } = error else { panic!("{error:?}") };
+        assert!(what.contains("slow"), "{what}");
+        assert_eq!(told, limit);
+        assert_eq!(holder, Some(id));
+        for part in ["slow", &format!("{limit:?}"), &id.to_string()] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_free_lock_is_taken_whatever_the_limit() {
+    let db = Database::new();
+    let mut conn = db.connect();
+    for limit in [
+        Duration::ZERO,
+        Duration::from_millis(250),
+        Duration::from_secs(1),
+        Duration::from_millis(u64::from(u32::MAX)),
+        Duration::from_millis(u64::from(u32::MAX) + 2),
+        Duration::new(u64::MAX, 0),
+        Duration::MAX,
+    ] {
+        let guard = LOCK.timeout(limit).acquire(&mut conn);
+        assert!(guard.unwrap().is_still_held().unwrap(), "{limit:?}");
+    }
+    assert!(LOCK.without_timeout().acquire(&mut conn).unwrap().is_still_held().unwrap());
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+}
+
+#[test]
+fn a_limit_that_no_server_takes_is_a_long_wait() {
+    const MILLIS: u64 = 1 << 32;
+    let db = Database::new();
+    let (mut holder, mut conn, mut clock) = (db.connect(), db.connect(), db.connect());
+    let mut admin = Admin::new();
+    let id = connection_id(&mut conn);
+    let other = Lock::new("other").acquire(&mut holder).unwrap();
+    let holder = other.leak();
+    for lock in [
+        LOCK.without_timeout(),
+        LOCK.timeout(Duration::MAX),
+        LOCK.timeout(Duration::from_secs(u64::MAX)),
+        LOCK.timeout(Duration::from_secs(1 << 32)),
+        LOCK.timeout(Duration::from_secs((1 << 31) + 1)),
+        // What would be left of them if they wrapped at 32 bits: no time, and 50 milliseconds.
+        LOCK.timeout(Duration::from_millis(MILLIS)),
+        LOCK.timeout(Duration::from_millis(MILLIS + 50)),
+        LOCK.timeout(Duration::from_micros(MILLIS * 1000 + 49_900)),
+    ] {
+        let held = LOCK.acquire(holder).unwrap();
+        thread::scope(|threads| {
+            let waiting = threads.spawn(|| lock.acquire(&mut conn).map(drop));
+            admin.until_waiting(id);
+            // Waits itself, for longer than what would be left.
+            let limit = Duration::from_millis(150);
+            let passed = Lock::new("other").timeout(limit).acquire(&mut clock).map(drop);
+            assert!(matches!(passed, Err(Error::Timeout { .. })), "{passed:?}");
+            assert!(!waiting.is_finished(), "{lock:?}: {:?}", waiting.join());
+            drop(held);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_lock_that_becomes_free_within_the_limit_is_taken_at_once() {
+    let db = Database::new();
+    let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
+    let id = connection_id(&mut conn);
+    for limit in [Duration::from_secs(9), Duration::from_millis(9_900)] {
+        let held = LOCK.acquire(&mut holder).unwrap();
+        let (released, taken) = thread::scope(|threads| {
+            let waiting = threads.spawn(|| {
+                LOCK.timeout(limit).acquire(&mut conn).map(drop).unwrap();
+                Instant::now()
+            });
+            admin.until_waiting(id);
+            let released = Instant::now();
+            drop(held);
+            (released, waiting.join().unwrap())
+        });
+        let late = taken.duration_since(released);
+        assert!(late < SLACK, "{late:?}");
+    }
+}
+
+#[test]
+fn a_limit_of_the_session_for_statements_does_not_pass_for_a_timeout() {
+    let db = Database::new();
+    let (mut holder, mut conn) = (db.connect(), db.connect());
+    let held = LOCK.acquire(&mut holder).unwrap();
+    match server::kind() {
+        server::Kind::MySql => {
+            // The statement's own hint stands above the session's limit.
+            conn.batch_execute("SET max_execution_time = 100").unwrap();
+            for millis in [700, 1_000] {
+                let limit = Duration::from_millis(millis);
+                let waited = time_out(limit, &mut conn);
+                assert!(waits(limit).contains(&waited), "{limit:?} asked, {waited:?} waited");
+            }
+        }
+        server::Kind::MariaDb => {
+            conn.batch_execute("SET max_statement_time = 0.1").unwrap();
+            for lock in [
+                LOCK.timeout(Duration::from_millis(700)),
+                LOCK.timeout(Duration::from_secs(1)),
+                LOCK.without_timeout(),
+            ] {
+                let cut = lock.acquire(&mut conn).map(drop);
+                assert!(matches!(cut, Err(Error::Interrupted { .. })), "{lock:?}: {cut:?}");
+            }
+            // Below the session's limit, the caller's is reached.
+            let limit = Duration::from_millis(30);
+            assert!(waits(limit).contains(&time_out(limit, &mut conn)));
+        }
+    }
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+
+    held.release().unwrap();
+    for lock in [LOCK, LOCK.timeout(Duration::from_millis(700)), LOCK.without_timeout()] {
+        assert!(lock.acquire(&mut conn).unwrap().is_still_held().unwrap());
+    }
+}
+
+#[test]
+fn a_wait_for_ever_outlasts_the_limit_of_the_session_on_mysql() {
+    if !server::is_mysql() {
+        return;
+    }
+    let db = Database::new();
+    let (mut holder, mut conn, mut clock) = (db.connect(), db.connect(), db.connect());
+    let (mut admin, id) = (Admin::new(), connection_id(&mut conn));
+    conn.batch_execute("SET max_execution_time = 100").unwrap();
+    let held = LOCK.acquire(&mut holder).unwrap();
+    thread::scope(|threads| {
+        let waiting = threads.spawn(|| LOCK.without_timeout().acquire(&mut conn).map(drop));
+        admin.until_waiting(id);
+        time_out(Duration::from_millis(300), &mut clock);
+        assert!(!waiting.is_finished());
+        drop(held);
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_limit_for_table_locks_has_no_say_in_named_locks() {
+    let db = Database::new();
+    let (mut holder, mut conn) = (db.connect(), db.connect());
+    conn.batch_execute("SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1").unwrap();
+    let _held = LOCK.acquire(&mut holder).unwrap();
+    let limit = Duration::from_secs(2);
+    assert!(waits(limit).contains(&time_out(limit, &mut conn)));
+}
+
+/// The limit may strike after the server granted the lock, and before the statement ended.
+#[test]
+fn a_lock_granted_at_the_very_limit_is_either_taken_or_not_left_held() {
+    const TRIES: u32 = 300;
+    const LIMIT: Duration = Duration::from_millis(12);
+    watchdog(Duration::from_secs(120), || {
+        let db = Database::new();
+        let (mut holder, mut conn) = (db.connect(), db.connect());
+        let lock = LOCK.timeout(LIMIT);
+        let (start, started) = mpsc::channel();
+        let (taken, may_start) = mpsc::channel();
+        let (mut granted, mut timed_out) = (0, 0);
+        thread::scope(|threads| {
+            threads.spawn(move || {
+                for n in 0..TRIES {
+                    let held = LOCK.acquire(&mut holder).unwrap();
+                    taken.send(()).unwrap();
+                    let at: Instant = started.recv().unwrap();
+                    // Around the limit, earlier and later; not to wait for anything, but to meet it.
+                    let release = at + LIMIT * 3 / 4 + LIMIT * (n % 40) / 120;
+                    while Instant::now() < release {
+                        std::hint::spin_loop();
+                    }
+                    held.release().unwrap();
+                }
+            });
+            for n in 0..TRIES {
+                may_start.recv().unwrap();
+                start.send(Instant::now()).unwrap();
+                match lock.acquire(&mut conn).map(keep) {
+                    Ok(()) => {
+                        granted += 1;
+                        assert_eq!(count_and_release_locks(&mut conn), 1, "try {n}");
+                    }
+                    Err(Error::Timeout { .. }) => {
+                        timed_out += 1;
+                        assert_eq!(count_and_release_locks(&mut conn), 0, "try {n}");
+                    }
+                    Err(error) => panic!("try {n}: {error:?}"),
+                }
+            }
+        });
+        println!("{granted} granted, {timed_out} timed out");
+        assert!(granted > 0 && timed_out > 0, "{granted} granted, {timed_out} timed out");
+    });
+}

@@ -1,0 +1,95 @@
+//! What the tests need besides the library: a server, a database for each test, a proxy.
+
+pub(crate) mod proxy;
+pub(crate) mod schema;
+pub(crate) mod server;
+
+use std::panic::resume_unwind;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::mysql::MysqlConnection;
+use diesel_locks::LockGuard;
+
+/// How long anything may take that happens at once unless something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs the closure in a thread, and fails the test if it does not finish in time.
+///
+/// The driver can wait for ever for rows that never come; without this such a fault would stop the
+/// suite instead of failing a test.
+pub(crate) fn watchdog<T: Send + 'static>(
+    limit: Duration,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (done, finished) = mpsc::channel();
+    let watched = thread::spawn(move || {
+        let result = body();
+        let _ = done.send(());
+        result
+    });
+    match finished.recv_timeout(limit) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not finished within {limit:?}: it hangs"),
+        // Disconnected: the closure panicked.
+        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+            watched.join().unwrap_or_else(|panic| resume_unwind(panic))
+        }
+    }
+}
+
+/// Keeps the lock and gives up the guard, for tests that count what the connection holds.
+pub(crate) fn keep(guard: LockGuard<&mut MysqlConnection>) {
+    guard.leak();
+}
+
+/// Lets others run for a moment: for loops that ask a server about its state, which sends no signal.
+pub(crate) fn pause() {
+    let (_open, never) = mpsc::channel::<()>();
+    let _ = never.recv_timeout(Duration::from_millis(1));
+}
+
+/// Asks again and again, within [`PATIENCE`].
+pub(crate) fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !seen() {
+        assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?}, but never seen: {what}");
+        pause();
+    }
+}
+
+const ALONE: &str = "DIESEL_LOCKS_TEST_ALONE";
+
+/// Runs the test's body in a process of its own.
+///
+/// The library remembers the last database for all of a process, so that a test that counts round
+/// trips must not share its process with tests in other databases. Use [`alone!`].
+pub(crate) fn run_alone(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let (_, test) = test.split_once("::").expect("the path begins with the crate");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--test-threads=1", "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "no test has the name {test}: {stdout}");
+    print!("{stdout}");
+}
+
+/// Defines tests that each run in a process of their own.
+macro_rules! alone {
+    ($($(#[$attribute:meta])* fn $name:ident() $body:block)*) => {$(
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            $crate::support::run_alone(concat!(module_path!(), "::", stringify!($name)), || $body);
+        }
+    )*};
+}
+pub(crate) use alone;

@@ -1,0 +1,162 @@
+//! The server under test: where it is, which one it is, and what it says about connections.
+
+use std::env;
+use std::sync::LazyLock;
+
+use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Unsigned};
+
+use super::until;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    MariaDb,
+    MySql,
+}
+
+/// Which server it is; where the two differ, a test expects of each its own.
+pub(crate) fn kind() -> Kind {
+    static KIND: LazyLock<Kind> = LazyLock::new(|| {
+        let version: String =
+            diesel::select(sql::<Text>("VERSION()")).get_result(&mut connect()).unwrap();
+        if version.contains("MariaDB") { Kind::MariaDb } else { Kind::MySql }
+    });
+    *KIND
+}
+
+pub(crate) fn is_mysql() -> bool {
+    kind() == Kind::MySql
+}
+
+/// `DATABASE_URL`, taken apart.
+#[derive(Debug)]
+struct Address {
+    user: String,
+    /// Host and port.
+    host: String,
+    /// With its question mark.
+    options: String,
+}
+
+static ADDRESS: LazyLock<Address> = LazyLock::new(|| {
+    let url = env::var("DATABASE_URL").unwrap_or_else(|_| {
+        panic!(
+            "DATABASE_URL is not set. Run `./dev test`, which starts the servers and sets it, or \
+             set it to the address of a server on which databases may be created, such as \
+             mysql://root@127.0.0.1:3306/"
+        )
+    });
+    let well_formed = "DATABASE_URL looks like mysql://user@host:port/";
+    let rest = url.strip_prefix("mysql://").expect(well_formed);
+    let (user, rest) = rest.rsplit_once('@').expect(well_formed);
+    let (rest, options) = rest
+        .split_once('?')
+        .map_or((rest, String::new()), |(rest, options)| (rest, format!("?{options}")));
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = if host.contains(':') { host.to_owned() } else { format!("{host}:3306") };
+    Address { user: user.to_owned(), host, options }
+});
+
+/// Host and port of the server.
+pub(crate) fn host() -> &'static str {
+    &ADDRESS.host
+}
+
+/// The address of a database of the server, or of no database, reached through `host`.
+pub(crate) fn url_through(host: &str, database: &str) -> String {
+    format!("mysql://{}@{host}/{database}{}", ADDRESS.user, ADDRESS.options)
+}
+
+/// A connection without a default database.
+pub(crate) fn connect() -> MysqlConnection {
+    let url = url_through(host(), "");
+    MysqlConnection::establish(&url).unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+pub(crate) fn connection_id(conn: &mut MysqlConnection) -> u64 {
+    diesel::select(sql::<Unsigned<BigInt>>("CONNECTION_ID()")).get_result(conn).unwrap()
+}
+
+/// How many named locks the connection held until now, re-entries counted. Releases them all, by
+/// the server's own means and not the library's.
+pub(crate) fn count_and_release_locks(conn: &mut MysqlConnection) -> u64 {
+    diesel::select(sql::<Unsigned<BigInt>>("CAST(RELEASE_ALL_LOCKS() AS UNSIGNED)"))
+        .get_result(conn)
+        .unwrap()
+}
+
+/// A connection that looks at the others, and can end what they do.
+pub(crate) struct Admin(pub(crate) MysqlConnection);
+
+impl Admin {
+    pub(crate) fn new() -> Self {
+        Self(connect())
+    }
+
+    /// The connection that holds a named lock, by its full name.
+    pub(crate) fn holder(&mut self, full_name: &str) -> Option<u64> {
+        let holder = sql::<Nullable<Unsigned<BigInt>>>("CAST(IS_USED_LOCK(")
+            .bind::<Text, _>(full_name)
+            .sql(") AS UNSIGNED)");
+        diesel::select(holder).get_result(&mut self.0).unwrap()
+    }
+
+    pub(crate) fn until_free(&mut self, full_name: &str) {
+        until(&format!("{full_name} is free"), || self.holder(full_name).is_none());
+    }
+
+    pub(crate) fn kill_query(&mut self, id: u64) {
+        // The connection may be gone by then.
+        let _ = self.0.batch_execute(&format!("KILL QUERY {id}"));
+    }
+
+    pub(crate) fn kill_connection(&mut self, id: u64) {
+        let _ = self.0.batch_execute(&format!("KILL CONNECTION {id}"));
+    }
+
+    /// Blocks until the connection is seen waiting, for a named lock or for a table.
+    pub(crate) fn until_waiting(&mut self, id: u64) {
+        until(&format!("connection {id} waits"), || self.is_waiting(id));
+    }
+
+    pub(crate) fn is_waiting(&mut self, id: u64) -> bool {
+        self.process(
+            id,
+            "STATE = 'User lock' OR STATE = 'User level lock' OR STATE LIKE 'Waiting for table%' \
+             OR STATE LIKE 'Waiting for%metadata lock'",
+        )
+    }
+
+    /// Blocks until the server has noticed that a connection was closed.
+    pub(crate) fn until_gone(&mut self, id: u64) {
+        until(&format!("connection {id} is gone"), || !self.process(id, "TRUE"));
+    }
+
+    fn process(&mut self, id: u64, condition: &str) -> bool {
+        let exists = format!(
+            "EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND ({condition}))"
+        );
+        diesel::select(sql::<Bool>(&exists)).get_result(&mut self.0).unwrap()
+    }
+
+    /// Ends all connections that are in a database.
+    pub(crate) fn kill_all_in(&mut self, database: &str) {
+        let ids = diesel::sql_query(
+            "SELECT CAST(ID AS UNSIGNED) AS id FROM information_schema.PROCESSLIST WHERE DB = ?",
+        )
+        .bind::<Text, _>(database)
+        .load::<Process>(&mut self.0)
+        .unwrap_or_default();
+        for Process { id } in ids {
+            self.kill_connection(id);
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Process {
+    #[diesel(sql_type = Unsigned<BigInt>)]
+    id: u64,
+}
