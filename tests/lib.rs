@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[cfg(test)]
+mod compile_fail;
+#[cfg(test)]
 mod cut_connections;
+#[cfg(test)]
+mod derive;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
@@ -22,6 +26,8 @@ mod named_locks;
 mod owned_guards;
 #[cfg(test)]
 mod round_trips;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

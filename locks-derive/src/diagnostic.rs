@@ -1,0 +1,52 @@
+//! What a macro says of what the user wrote: all of it at once, each at its token.
+
+use std::fmt::Display;
+
+use proc_macro2::Span;
+use quote::ToTokens;
+use syn::{Error, Ident, Result};
+
+/// The faults found so far.
+#[derive(Default)]
+pub(crate) struct Faults(Option<Error>);
+
+impl Faults {
+    pub(crate) fn add(&mut self, fault: Error) {
+        match &mut self.0 {
+            Some(faults) => faults.combine(fault),
+            None => self.0 = Some(fault),
+        }
+    }
+
+    /// For what is only looked at where nothing was wrong.
+    pub(crate) fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|fault| self.add(fault)).ok()
+    }
+
+    pub(crate) fn found(self) -> Option<Error> {
+        self.0
+    }
+}
+
+/// A fault of the marked tokens, and the right form.
+pub(crate) fn fault(at: impl ToTokens, message: impl Display, help: impl Display) -> Error {
+    Error::new_spanned(at, format!("{message}\nhelp: {help}"))
+}
+
+/// A fault at a place where no token is.
+pub(crate) fn fault_at(at: Span, message: impl Display, help: impl Display) -> Error {
+    Error::new(at, format!("{message}\nhelp: {help}"))
+}
+
+pub(crate) fn looks_like(form: impl Display) -> String {
+    format!("the correct format looks like `{form}`")
+}
+
+pub(crate) fn unknown(key: &Ident, what: &str, valid: &[&str], form: impl Display) -> Error {
+    let message = format!("unknown {what} `{key}`, expected one of `{}`", valid.join("`, `"));
+    fault(key, message, looks_like(form))
+}
+
+pub(crate) fn duplicate(again: impl ToTokens, name: impl Display, help: impl Display) -> Error {
+    fault(again, format!("`{name}` is given more than once"), help)
+}

@@ -1,0 +1,10 @@
+use diesel::MysqlConnection;
+use diesel_locks::Lock;
+
+struct Refused;
+
+fn pay(conn: &mut MysqlConnection) -> Result<(), Refused> {
+    Lock::new("invoices").with(conn, |_| Err(Refused))
+}
+
+fn main() {}
