@@ -1,5 +1,6 @@
 //! Deadlocks, and connections and statements that are killed while they wait or hold.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -173,7 +174,7 @@ fn other_locks_of_the_connection_survive_a_wait_that_fails() {
 }
 
 #[test]
-fn a_deadlock_or_a_killed_wait_leaves_an_open_transaction_as_the_server_left_it() {
+fn a_wait_that_fails_leaves_an_open_transaction_open_and_uncommitted() {
     let db = Database::with_tables();
     let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -195,6 +196,40 @@ fn a_deadlock_or_a_killed_wait_leaves_an_open_transaction_as_the_server_left_it(
     });
     assert_eq!(rolled_back, Err(diesel::result::Error::RollbackTransaction));
     assert_eq!(rows(&mut conn).unwrap(), 0);
+}
+
+#[test]
+fn a_deadlock_commits_nothing_of_an_open_transaction() {
+    watchdog(HANGS, || {
+        let db = Database::with_tables();
+        let (mut first, mut second, mut admin) = (db.connect(), db.connect(), Admin::new());
+        for conn in [&mut first, &mut second] {
+            conn.batch_execute("BEGIN; INSERT INTO audit_log (message) VALUES ('before')").unwrap();
+        }
+        deadlock(&mut first, &mut second, &mut admin);
+        let rows = audit_log::table.count().get_result::<i64>(&mut db.connect()).unwrap();
+        assert_eq!(rows, 0);
+        for conn in [&mut first, &mut second] {
+            conn.batch_execute("ROLLBACK").unwrap();
+            assert_eq!(audit_log::table.count().get_result::<i64>(conn).unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_panic_on_a_lost_connection_is_the_bodys_own() {
+    let db = Database::new();
+    let mut admin = Admin::new();
+    let body = |conn: &mut MysqlConnection| -> Result<(), Error> {
+        let id = connection_id(conn);
+        admin.kill_connection(id);
+        panic!("the body's");
+    };
+    let mut conn = db.connect();
+    let panic = catch_unwind(AssertUnwindSafe(|| LOCK.with(&mut conn, body))).unwrap_err();
+    assert_eq!(*panic.downcast::<&str>().unwrap(), "the body's");
+    assert!(conn.is_broken());
+    admin.until_free(&db.full_name("lock"));
 }
 
 #[test]

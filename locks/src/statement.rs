@@ -17,7 +17,7 @@ pub(crate) const KEEP_ERROR: &str = "GET DIAGNOSTICS @diesel_locks_conditions = 
 
 /// What to select to read it: the first condition that is neither a warning nor "no data".
 pub(crate) const KEPT_ERROR: &str = "CAST(IF(LEFT(@diesel_locks_state, 2) IN ('01', '02'), \
-     @diesel_locks_last, @diesel_locks_first) AS UNSIGNED)";
+     @diesel_locks_last, @diesel_locks_first) AS UNSIGNED) LIMIT 1";
 
 /// Does nothing, if the connection lives.
 pub(crate) const NOTHING: &str = "DO 0";
@@ -26,7 +26,8 @@ pub(crate) const NOTHING: &str = "DO 0";
 pub(crate) const KILL_SELF: &str = "KILL CONNECTION_ID()";
 
 /// Refused with error 1568 if any transaction is open, one that Diesel never saw included.
-pub(crate) const BEGIN: &str = "SET TRANSACTION READ WRITE; BEGIN";
+/// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
+pub(crate) const BEGIN: &str = "SET TRANSACTION READ WRITE; START TRANSACTION";
 
 /// Ends a transaction that Diesel's transaction manager could not end.
 pub(crate) const ROLLBACK: &str = "ROLLBACK";

@@ -18,7 +18,7 @@ const NO_LIMIT: u32 = u32::MAX;
 
 /// `SELECT … INTO` sends no rows: a cached statement that fails while it sends rows would never
 /// return the next time it is run (MariaDB Connector/C 3.3, on both servers). Its count of rows is
-/// the answer.
+/// the answer. With `LIMIT 1`, since a session's `sql_select_limit` may be 0.
 macro_rules! into_nowhere {
     ($out:ident, $limit:expr) => {
         $out.push_sql("SELECT /*+ MAX_EXECUTION_TIME(");
@@ -128,7 +128,7 @@ impl QueryFragment<Mysql> for Acquire<'_> {
             Ok(())
         };
         guarded(out.reborrow(), self.name.database(), call, "-1")?;
-        out.push_sql(" = 1");
+        out.push_sql(" = 1 LIMIT 1");
         Ok(())
     }
 }
@@ -147,7 +147,7 @@ impl QueryFragment<Mysql> for Release<'_> {
             Ok(())
         };
         guarded(out.reborrow(), self.0.database(), call, "-1")?;
-        out.push_sql(" = 1");
+        out.push_sql(" = 1 LIMIT 1");
         Ok(())
     }
 }
@@ -190,7 +190,7 @@ impl QueryFragment<Mysql> for Look<'_> {
             Ok(())
         };
         guarded(out.reborrow(), self.name.database(), call, "NULL")?;
-        out.push_sql(" AS UNSIGNED), CONNECTION_ID()");
+        out.push_sql(" AS UNSIGNED), CONNECTION_ID() LIMIT 1");
         if self.generation > 0 {
             out.push_sql(" /* ");
             out.push_sql(&self.generation.to_string());
@@ -231,4 +231,4 @@ pub(crate) fn release_as_text(name: &FullName) -> String {
 }
 
 /// What to select to release all, and to learn how many there were.
-pub(crate) const RELEASE_ALL: &str = "CAST(RELEASE_ALL_LOCKS() AS UNSIGNED)";
+pub(crate) const RELEASE_ALL: &str = "CAST(RELEASE_ALL_LOCKS() AS UNSIGNED) LIMIT 1";

@@ -31,7 +31,7 @@ fn saved_or(saved: &str, variable: &str) -> String {
 /// What to select to learn whether the session's variables were changed and are still to be put
 /// back, and which limit is in force.
 pub(crate) const STATE: (&str, &str) =
-    ("@diesel_locks_autocommit IS NOT NULL", "CAST(@@lock_wait_timeout AS UNSIGNED)");
+    ("@diesel_locks_autocommit IS NOT NULL", "CAST(@@lock_wait_timeout AS UNSIGNED) LIMIT 1");
 
 /// Unlocks, and puts the session back to what it was; running it again changes nothing.
 ///
