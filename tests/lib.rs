@@ -33,6 +33,26 @@ mod support;
 #[cfg(test)]
 mod table_checks;
 #[cfg(test)]
+mod table_lock_cuts;
+#[cfg(test)]
+mod table_lock_deadlocks;
+#[cfg(test)]
+mod table_lock_exclusion;
+#[cfg(test)]
+mod table_lock_faults;
+#[cfg(test)]
+mod table_lock_limits;
+#[cfg(test)]
+mod table_lock_names;
+#[cfg(test)]
+mod table_lock_owned;
+#[cfg(test)]
+mod table_lock_round_trips;
+#[cfg(test)]
 mod table_lock_session;
+#[cfg(test)]
+mod table_lock_storms;
+#[cfg(test)]
+mod table_lock_transactions;
 #[cfg(test)]
 mod table_locks;

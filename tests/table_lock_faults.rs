@@ -1,0 +1,212 @@
+//! What goes wrong on the way to a table lock, and under one.
+
+use std::thread;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::result::Error as DieselError;
+use diesel_locks::{Error, TableLock};
+
+use crate::support::schema::{Database, audit_log};
+use crate::support::server::{self, Admin, connection_id};
+use crate::table_checks::{
+    Place, SESSIONS, all_tables, assert_all_free, depth, has_locked_tables, has_open_transaction,
+    is_broken, log, logged, session, until_all_free,
+};
+
+/// Locks `audit_log` at once, and then has to wait for `places` while others hold it.
+fn second_is_waited_for() -> TableLock {
+    TableLock::new().write::<audit_log::table>().write::<Place>()
+}
+
+/// The acquire fails, and leaves all as it was.
+#[track_caller]
+fn fails(db: &Database, conn: &mut MysqlConnection, lock: &TableLock) -> Error {
+    let mut error = None;
+    for settings in SESSIONS {
+        conn.batch_execute(settings).unwrap();
+        let before = session(conn);
+        let failed = lock.acquire(conn).map(drop).unwrap_err();
+        assert_eq!(session(conn), before, "after {settings}: {failed:?}");
+        assert_eq!(depth(conn), Some(0), "after {settings}: {failed:?}");
+        assert!(!is_broken(conn), "after {settings}: {failed:?}");
+        assert!(!has_open_transaction(conn), "after {settings}: {failed:?}");
+        let mut other = db.connect();
+        other.batch_execute("SET lock_wait_timeout = 1; LOCK TABLES audit_log WRITE").unwrap();
+        error = Some(failed);
+        conn.batch_execute("SET autocommit = 1").unwrap();
+    }
+    error.unwrap()
+}
+
+#[test]
+fn an_unknown_table_among_others() {
+    let db = Database::with_tables();
+    let mut conn = db.connect();
+    let lock = TableLock::new().write::<audit_log::table>().read_table("unknown").write::<Place>();
+    let error = fails(&db, &mut conn, &lock);
+    assert!(matches!(error, Error::Diesel(DieselError::DatabaseError(..))), "{error:?}");
+    assert!(error.to_string().contains("unknown"), "{error}");
+    assert!(!has_locked_tables(&mut conn));
+    assert_all_free(&db);
+}
+
+/// A user of its own, with few privileges.
+struct User<'d>(&'d Database);
+
+impl User<'_> {
+    fn new<'d>(db: &'d Database, grants: &[&str]) -> User<'d> {
+        let name = db.name();
+        let mut admin = server::connect();
+        admin.batch_execute(&format!("CREATE USER '{name}'@'%'")).unwrap();
+        for grant in grants {
+            admin
+                .batch_execute(&grant.replace("DB", &format!("`{name}`")).replace("USER", name))
+                .unwrap();
+        }
+        User(db)
+    }
+
+    fn connect(&self) -> MysqlConnection {
+        let name = self.0.name();
+        let url = self.0.url();
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        MysqlConnection::establish(&format!("mysql://{name}@{rest}")).unwrap()
+    }
+}
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        let name = self.0.name();
+        let _ = server::connect().batch_execute(&format!("DROP USER '{name}'@'%'"));
+    }
+}
+
+#[test]
+fn a_missing_privilege_on_one_table() {
+    let db = Database::with_tables();
+    let user = User::new(
+        &db,
+        &[
+            "GRANT LOCK TABLES ON DB.* TO 'USER'@'%'",
+            "GRANT SELECT, INSERT ON DB.audit_log TO 'USER'@'%'",
+        ],
+    );
+    let mut conn = user.connect();
+    let error = fails(&db, &mut conn, &second_is_waited_for());
+    assert!(matches!(error, Error::Diesel(DieselError::DatabaseError(..))), "{error:?}");
+    assert_all_free(&db);
+    // These two are all that it takes.
+    let lock = TableLock::new().write::<audit_log::table>();
+    lock.with(&mut conn, |conn| log(conn, "with few privileges")).unwrap();
+    assert_eq!(logged(&db), ["with few privileges"]);
+}
+
+#[test]
+fn a_session_that_may_only_read() {
+    let db = Database::with_tables();
+    let mut conn = db.connect();
+    conn.batch_execute("SET SESSION TRANSACTION READ ONLY").unwrap();
+    let error = fails(&db, &mut conn, &second_is_waited_for());
+    assert!(matches!(error, Error::Diesel(DieselError::DatabaseError(..))), "{error:?}");
+    assert_all_free(&db);
+    let lock = TableLock::new().read::<audit_log::table>();
+    let rows = lock.with(&mut conn, |conn| audit_log::table.count().get_result::<i64>(conn));
+    assert_eq!(rows, Ok(0));
+    assert!(log(&mut conn, "not allowed").is_err());
+}
+
+#[test]
+fn a_limit_that_is_reached() {
+    let db = Database::with_tables();
+    let (mut conn, mut holder) = (db.connect(), db.connect());
+    let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
+    let error = fails(&db, &mut conn, &second_is_waited_for().timeout(Duration::from_millis(10)));
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+}
+
+#[test]
+fn a_wait_that_is_killed() {
+    let db = Database::with_tables();
+    let (mut conn, mut holder, mut admin) = (db.connect(), db.connect(), Admin::new());
+    let id = connection_id(&mut conn);
+    let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
+    thread::scope(|threads| {
+        let waiting = threads.spawn(|| fails(&db, &mut conn, &second_is_waited_for()));
+        for _ in SESSIONS {
+            admin.until_waiting(id);
+            admin.kill_query(id);
+            crate::support::until("the wait has ended", || !admin.is_waiting(id));
+        }
+        let error = waiting.join().unwrap();
+        assert!(
+            matches!(&error, Error::Interrupted { what, .. } if what.contains("`places` WRITE")),
+            "{error:?}"
+        );
+    });
+}
+
+#[test]
+fn a_wait_that_an_administrators_limit_cuts_short() {
+    if server::is_mysql() {
+        // `max_execution_time` is for `SELECT` alone.
+        return;
+    }
+    let db = Database::with_tables();
+    let (mut conn, mut holder) = (db.connect(), db.connect());
+    let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
+    conn.batch_execute("SET max_statement_time = 0.5").unwrap();
+    let error = fails(&db, &mut conn, &second_is_waited_for());
+    assert!(matches!(error, Error::Interrupted { .. }), "{error:?}");
+}
+
+#[test]
+fn a_fault_that_the_server_does_not_number() {
+    let db = Database::with_tables();
+    let (mut conn, mut holder) = (db.connect(), db.connect());
+    let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
+    conn.batch_execute("SET max_error_count = 0").unwrap();
+    let error = fails(&db, &mut conn, &second_is_waited_for().timeout(Duration::ZERO));
+    assert!(matches!(error, Error::Diesel(DieselError::DatabaseError(..))), "{error:?}");
+}
+
+#[test]
+fn a_connection_that_is_killed_while_it_waits() {
+    let db = Database::with_tables();
+    let (mut conn, mut holder, mut admin) = (db.connect(), db.connect(), Admin::new());
+    let id = connection_id(&mut conn);
+    let held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
+    thread::scope(|threads| {
+        let waiting =
+            threads.spawn(|| second_is_waited_for().acquire(&mut conn).map(drop).unwrap_err());
+        admin.until_waiting(id);
+        admin.kill_connection(id);
+        let error = waiting.join().unwrap();
+        assert!(matches!(error, Error::Diesel(_) | Error::Interrupted { .. }), "{error:?}");
+    });
+    assert!(is_broken(&mut conn));
+    held.release().unwrap();
+    until_all_free(&db);
+}
+
+#[test]
+fn a_connection_that_is_killed_in_the_body() {
+    let db = Database::with_tables();
+    let mut admin = Admin::new();
+    let results: [fn(QueryResult<usize>) -> QueryResult<usize>; 2] = [|failed| failed, |_| Ok(0)];
+    for result in results {
+        let mut conn = db.connect();
+        let id = connection_id(&mut conn);
+        let ended = all_tables().with(&mut conn, |conn| {
+            log(conn, "lost")?;
+            admin.kill_connection(id);
+            admin.until_gone(id);
+            result(log(conn, "on a dead connection"))
+        });
+        assert!(matches!(ended, Err(ref error) if *error != DieselError::NotFound), "{ended:?}");
+        assert!(is_broken(&mut conn));
+        until_all_free(&db);
+        assert_eq!(logged(&db), [""; 0]);
+    }
+}
