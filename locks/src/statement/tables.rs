@@ -6,7 +6,11 @@
 ///
 /// What the session was is not forgotten if a guard before this one was never ended.
 pub(crate) fn begin(lock_tables: &str, wait_seconds: Option<u64>) -> String {
-    let wait = wait_seconds.map_or_else(String::new, |n| format!(", lock_wait_timeout = {n}"));
+    // The second one is for locks that InnoDB holds without a metadata lock: where a transaction
+    // elsewhere has checked a foreign key, or was prepared by XA.
+    let wait = wait_seconds.map_or_else(String::new, |n| {
+        format!(", lock_wait_timeout = {n}, innodb_lock_wait_timeout = {n}")
+    });
     let saved = SESSION.map(|(saved, variable)| format!("{saved} = {}", saved_or(saved, variable)));
     format!(
         "SET TRANSACTION READ WRITE; \
@@ -17,10 +21,11 @@ pub(crate) fn begin(lock_tables: &str, wait_seconds: Option<u64>) -> String {
 }
 
 /// Where a session's variables are saved meanwhile.
-const SESSION: [(&str, &str); 3] = [
+const SESSION: [(&str, &str); 4] = [
     ("@diesel_locks_autocommit", "autocommit"),
     ("@diesel_locks_table_locks", "innodb_table_locks"),
     ("@diesel_locks_wait", "lock_wait_timeout"),
+    ("@diesel_locks_innodb_wait", "innodb_lock_wait_timeout"),
 ];
 
 /// As a number: MariaDB's `COALESCE` would make `ON` of a 1, and MySQL takes no decimals.
