@@ -8,6 +8,7 @@ mod compile_fail;
 mod cut_connections;
 #[cfg(test)]
 mod derive;
+mod documentation;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]

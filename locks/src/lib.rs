@@ -1,4 +1,83 @@
 //! Named locks and table locks of MySQL and MariaDB, for Diesel.
+//!
+//! - [`Lock`] is a named lock: a mutex that all clients of one database server share.
+//! - [`TableLock`] keeps every other connection off some tables, while one repairs them in a
+//!   transaction. Tables are named by their models: [`LockableTable`].
+//!
+//! Both are descriptions, and lock nothing until they are acquired. Both work the same on either
+//! server; where they cannot, their documentation says so.
+//!
+//! # Named locks
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use diesel::prelude::*;
+//! use diesel_locks::Lock;
+//!
+//! static NIGHTLY: Lock = Lock::new("nightly-report");
+//!
+//! fn nightly(conn: &mut MysqlConnection) -> QueryResult<usize> {
+//!     // Waits for ten seconds at most, and releases the lock whatever happens.
+//!     NIGHTLY.with(conn, |conn| diesel::sql_query("CALL build_report()").execute(conn))
+//! }
+//!
+//! fn pay(conn: &mut MysqlConnection, id: i32) -> Result<(), diesel_locks::Error> {
+//!     // The guard stands for the connection.
+//!     let mut guard = Lock::new(&format!("invoice-{id}"))
+//!         .timeout(Duration::from_millis(250))
+//!         .acquire(conn)?;
+//!     diesel::sql_query("CALL pay_invoice()").execute(&mut *guard)?;
+//!     guard.release()?; // or drop it; this tells if the lock was lost meanwhile
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Lock::try_with`] does not wait. [`Lock::transaction`] holds the lock until its transaction is
+//! committed. [`Lock::acquire_owned`] takes a pooled connection, for guards that are moved into a
+//! thread.
+//!
+//! # Table locks
+//!
+//! ```no_run
+//! use diesel::prelude::*;
+//! use diesel_locks::{LockableTable, TableLock};
+//!
+//! diesel::table! { places (id) { id -> Integer, } }
+//! diesel::table! { restaurants (place_id) { place_id -> Integer, stars -> Integer, } }
+//! diesel::table! { reviews (id) { id -> Integer, } }
+//!
+//! #[derive(LockableTable)]
+//! struct Place;
+//!
+//! #[derive(LockableTable)]
+//! #[lockable(parents(Place))] // a restaurant is a place, and is locked with its table
+//! struct Restaurant;
+//!
+//! fn repair(conn: &mut MysqlConnection) -> QueryResult<usize> {
+//!     // Commits on success, rolls back on an error or a panic, and always unlocks.
+//!     TableLock::new().read::<reviews::table>().write::<Restaurant>().with(conn, |conn| {
+//!         diesel::update(restaurants::table).set(restaurants::stars.eq(0)).execute(conn)
+//!     })
+//! }
+//! ```
+//!
+//! # Errors
+//!
+//! [`Error`] has a variant for each thing that a caller handles differently. It converts into
+//! [`diesel::result::Error`] and back without a loss, so that bodies may return
+//! [`QueryResult`](diesel::QueryResult).
+//!
+//! # Clusters
+//!
+//! Each node of a Galera or Group Replication cluster has locks of its own: connect all that use a
+//! lock to the same node.
+//!
+//! # Features
+//!
+//! - `mysql` (default): Diesel's connection, which links to the system's client library. Without it
+//!   there are only [`LockableTable`] and [`Error`].
+//! - `bundled`: builds that library from source instead.
 
 #[cfg(feature = "mysql")]
 mod connection;

@@ -1,0 +1,18 @@
+//! Compiles every Rust snippet of the README and the guide: `cargo test --doc -p diesel-locks-tests`.
+
+macro_rules! documents {
+    ($($name:ident: $path:literal,)*) => {$(
+        #[cfg(doctest)]
+        #[doc = include_str!($path)]
+        pub mod $name {}
+    )*};
+}
+
+documents! {
+    readme: "../README.md",
+    contributing: "../CONTRIBUTING.md",
+    guide: "../docs/README.md",
+    named_locks: "../docs/named-locks.md",
+    table_locks: "../docs/table-locks.md",
+    errors: "../docs/errors.md",
+}
