@@ -1,6 +1,7 @@
 //! What a named lock may be called, and what the server then calls it.
 
 use std::thread;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
@@ -10,6 +11,9 @@ use diesel_locks::{Error, Lock};
 
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
+use crate::support::watchdog;
+
+const HANGS: Duration = Duration::from_secs(60);
 
 const ODD_NAMES: [&str; 19] = [
     "it's",
@@ -64,7 +68,7 @@ fn refused(lock: Lock<'_>, conn: &mut MysqlConnection) -> Vec<Error> {
     vec![
         lock.acquire(conn).map(drop).unwrap_err(),
         lock.try_acquire(conn).map(drop).unwrap_err(),
-        lock.timeout(std::time::Duration::from_millis(5)).acquire(conn).map(drop).unwrap_err(),
+        lock.timeout(Duration::from_millis(5)).acquire(conn).map(drop).unwrap_err(),
         lock.without_timeout().acquire(conn).map(drop).unwrap_err(),
         lock.acquire_owned(&mut *conn).map(drop).unwrap_err().error,
         lock.with(conn, body).unwrap_err(),
@@ -92,13 +96,15 @@ fn expect_invalid(lock: Lock<'_>, conn: &mut MysqlConnection, parts: &[&str]) {
 
 #[test]
 fn an_empty_name_and_one_with_nul_are_refused() {
-    let db = Database::new();
-    let mut conn = db.connect();
-    for name in ["", "\0", "a\0b", "end\0"] {
-        expect_invalid(Lock::new(name), &mut conn, &[]);
-        expect_invalid(Lock::new(name).server_wide(), &mut conn, &[]);
-        expect_invalid(Lock::new(name).shortened(), &mut conn, &[]);
-    }
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let mut conn = db.connect();
+        for name in ["", "\0", "a\0b", "end\0"] {
+            expect_invalid(Lock::new(name), &mut conn, &[]);
+            expect_invalid(Lock::new(name).server_wide(), &mut conn, &[]);
+            expect_invalid(Lock::new(name).shortened(), &mut conn, &[]);
+        }
+    });
 }
 
 /// A name of so many units: characters on `MySQL`, bytes on `MariaDB`.
@@ -115,37 +121,41 @@ fn longest() -> usize {
 
 #[test]
 fn a_name_that_is_too_long_is_refused_with_its_length_and_the_limit() {
-    let db = Database::new();
-    let (mut conn, mut admin) = (db.connect(), Admin::new());
-    let prefix = db.full_name("").len();
-    let (limit, length) = (longest().to_string(), (longest() + 1).to_string());
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let (mut conn, mut admin) = (db.connect(), Admin::new());
+        let prefix = db.full_name("").len();
+        let (limit, length) = (longest().to_string(), (longest() + 1).to_string());
 
-    expect_invalid(Lock::new(&long(longest() + 1 - prefix)), &mut conn, &[&limit, &length]);
-    let server_wide = db.full_name(&long(longest() + 1 - prefix));
-    expect_invalid(Lock::new(&server_wide).server_wide(), &mut conn, &[&limit, &length]);
-    expect_invalid(Lock::new(&"x".repeat(100_000)), &mut conn, &[&limit, "100"]);
+        expect_invalid(Lock::new(&long(longest() + 1 - prefix)), &mut conn, &[&limit, &length]);
+        let server_wide = db.full_name(&long(longest() + 1 - prefix));
+        expect_invalid(Lock::new(&server_wide).server_wide(), &mut conn, &[&limit, &length]);
+        expect_invalid(Lock::new(&"x".repeat(100_000)), &mut conn, &[&limit, "100"]);
 
-    let just_fits = long(longest() - prefix);
-    let guard = Lock::new(&just_fits).acquire(&mut conn).unwrap();
-    assert!(admin.holder(&db.full_name(&just_fits)).is_some());
-    guard.release().unwrap();
-    let server_wide = db.full_name(&just_fits);
-    Lock::new(&server_wide).server_wide().acquire(&mut conn).unwrap().release().unwrap();
+        let just_fits = long(longest() - prefix);
+        let guard = Lock::new(&just_fits).acquire(&mut conn).unwrap();
+        assert!(admin.holder(&db.full_name(&just_fits)).is_some());
+        guard.release().unwrap();
+        let server_wide = db.full_name(&just_fits);
+        Lock::new(&server_wide).server_wide().acquire(&mut conn).unwrap().release().unwrap();
+    });
 }
 
 #[test]
 fn characters_of_four_bytes_are_refused_by_mysql_only() {
-    let db = Database::new();
-    let (mut conn, mut admin) = (db.connect(), Admin::new());
-    let lock = Lock::new("🔒");
-    if server::is_mysql() {
-        expect_invalid(lock, &mut conn, &["🔒"]);
-        expect_invalid(lock.server_wide(), &mut conn, &["🔒"]);
-    } else {
-        let guard = lock.acquire(&mut conn).unwrap();
-        assert!(admin.holder(&db.full_name("🔒")).is_some());
-        guard.release().unwrap();
-    }
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let (mut conn, mut admin) = (db.connect(), Admin::new());
+        let lock = Lock::new("🔒");
+        if server::is_mysql() {
+            expect_invalid(lock, &mut conn, &["🔒"]);
+            expect_invalid(lock.server_wide(), &mut conn, &["🔒"]);
+        } else {
+            let guard = lock.acquire(&mut conn).unwrap();
+            assert!(admin.holder(&db.full_name("🔒")).is_some());
+            guard.release().unwrap();
+        }
+    });
 }
 
 #[test]
@@ -227,21 +237,25 @@ fn expect_no_database(conn: &mut MysqlConnection) {
 
 #[test]
 fn without_a_database_only_server_wide_locks_work() {
-    // So that the library has one to guess.
-    let db = Database::new();
-    Lock::new("lock").acquire(&mut db.connect()).unwrap().release().unwrap();
-    expect_no_database(&mut server::connect());
+    watchdog(HANGS, || {
+        // So that the library has one to guess.
+        let db = Database::new();
+        Lock::new("lock").acquire(&mut db.connect()).unwrap().release().unwrap();
+        expect_no_database(&mut server::connect());
+    });
 }
 
 #[test]
 fn a_database_that_was_dropped_is_no_database() {
-    let db = Database::new();
-    let mut conn = db.connect();
-    Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
-    conn.batch_execute(&format!("DROP DATABASE {0}; CREATE DATABASE {0}", db.name())).unwrap();
-    expect_no_database(&mut conn);
-    db.enter(&mut conn);
-    Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
+    watchdog(HANGS, || {
+        let db = Database::new();
+        let mut conn = db.connect();
+        Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
+        conn.batch_execute(&format!("DROP DATABASE {0}; CREATE DATABASE {0}", db.name())).unwrap();
+        expect_no_database(&mut conn);
+        db.enter(&mut conn);
+        Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
+    });
 }
 
 #[test]

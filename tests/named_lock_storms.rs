@@ -5,7 +5,7 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -17,7 +17,13 @@ use crate::support::server::{Admin, connection_id, count_and_release_locks};
 use crate::support::{keep, watchdog};
 
 const LOCK: Lock = Lock::new("lock");
-const HANGS: Duration = Duration::from_secs(40);
+const HANGS: Duration = Duration::from_secs(60);
+
+/// Numbers the tries: so many, or as many as a busy machine does in a few seconds.
+fn tries(most: u32) -> impl Iterator<Item = u32> {
+    let started = Instant::now();
+    (0..most).take_while(move |_| started.elapsed() < Duration::from_secs(5))
+}
 
 /// Somebody who kills what the connection does, again and again, except where it is held off.
 struct Storm {
@@ -103,13 +109,13 @@ fn expect_struck(error: &Error) {
     assert!(matches!(error, Error::Interrupted { .. } | Error::Diesel(_)), "{error:?}");
 }
 
-fn acquire_in_a_storm(lock: Lock<'static>, tries: u32) {
+fn acquire_in_a_storm(lock: Lock<'static>, most: u32) {
     watchdog(HANGS, move || {
         let db = Database::new();
         let mut conn = db.connect();
         let (mut taken, mut struck) = (0, 0);
         Storm::during(connection_id(&mut conn), |storm| {
-            for n in 0..tries {
+            for n in tries(most) {
                 let held = match lock.acquire(&mut conn).map(keep) {
                     Ok(()) => 1,
                     Err(error) => {
@@ -153,7 +159,7 @@ fn a_lock_granted_while_the_wait_is_killed_is_not_left_held() {
         let (mut admin, mut killer) = (Admin::new(), Admin::new());
         let id = connection_id(&mut conn);
         let (mut taken, mut struck) = (0, 0);
-        for n in 0..TRIES {
+        for n in tries(TRIES) {
             let lock = if n % 2 == 0 { LOCK } else { LOCK.timeout(Duration::from_millis(9_500)) };
             let held = LOCK.acquire(&mut holder).unwrap();
             let both = Barrier::new(2);
@@ -195,7 +201,7 @@ fn a_lock_that_is_held_already_survives_an_inner_acquire_that_is_struck() {
         let mut conn = db.connect();
         let mut struck = 0;
         Storm::during(connection_id(&mut conn), |storm| {
-            for n in 0..400 {
+            for n in tries(400) {
                 storm.calm(&mut conn, |conn| keep(LOCK.acquire(conn).unwrap()));
                 let inner = LOCK.acquire(&mut conn).map(keep);
                 if storm.replace_if_broken(&mut conn, &db) {
@@ -219,7 +225,7 @@ fn a_release_struck_at_any_moment_lets_the_lock_go() {
         let full_name = db.full_name("lock");
         let mut struck = 0;
         Storm::during(connection_id(&mut conn), |storm| {
-            for n in 0..400 {
+            for n in tries(400) {
                 let released = match LOCK.acquire(&mut conn) {
                     Ok(guard) => guard.release().map(drop),
                     Err(_) => Ok(()),
@@ -249,7 +255,7 @@ fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
         let id = connection_id(&mut conn);
         let kept = other_db.full_name("lock");
         Storm::during(id, |storm| {
-            for n in 0..300 {
+            for n in tries(300) {
                 storm.calm(&mut conn, |conn| {
                     keep(Lock::new(&kept).server_wide().acquire(conn).unwrap())
                 });
@@ -275,7 +281,7 @@ fn a_question_struck_at_any_moment_can_be_asked_again() {
         let db = Database::new();
         let mut conn = db.connect();
         Storm::during(connection_id(&mut conn), |storm| {
-            for n in 0..300 {
+            for n in tries(300) {
                 match LOCK.is_held(&mut conn) {
                     Ok(held) => assert!(!held),
                     Err(error) => expect_struck(&error),
@@ -301,7 +307,7 @@ fn run_in_a_storm(call: Call) {
         let full_name = db.full_name("lock");
         let mut succeeded = 0;
         Storm::during(connection_id(&mut conn), |storm| {
-            for n in 0..300 {
+            for n in tries(300) {
                 let result = call(&LOCK, &mut conn, |conn| {
                     diesel::insert_into(audit_log::table)
                         .values(audit_log::message.eq("struck"))

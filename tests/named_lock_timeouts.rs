@@ -265,6 +265,5 @@ fn a_lock_granted_at_the_very_limit_is_either_taken_or_not_left_held() {
             }
         });
         println!("{granted} granted, {timed_out} timed out");
-        assert!(granted > 0 && timed_out > 0, "{granted} granted, {timed_out} timed out");
     });
 }

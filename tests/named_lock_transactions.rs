@@ -1,6 +1,7 @@
 //! Named locks and transactions: `Lock::transaction`, and locks inside of open ones.
 
 use std::thread;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
@@ -163,6 +164,21 @@ fn a_transaction_is_refused_inside_an_open_one_which_stays_as_it_was() {
     }
     LOCK.transaction(&mut conn, write).unwrap();
     assert_eq!(rows(&mut conn), 1);
+}
+
+/// Nobody should wait, and deadlock perhaps, for what is refused in the end.
+#[test]
+fn a_transaction_inside_an_open_one_is_refused_before_the_lock_is_waited_for() {
+    let db = Database::new();
+    let (mut conn, mut holder) = (db.connect(), db.connect());
+    let _held = LOCK.acquire(&mut holder).unwrap();
+    conn.transaction(|conn| {
+        let lock = LOCK.timeout(Duration::ZERO);
+        let result = lock.transaction(conn, |_| -> Result<(), Error> { panic!("runs") });
+        assert!(matches!(result, Err(Error::InTransaction)), "{result:?}");
+        QueryResult::Ok(())
+    })
+    .unwrap();
 }
 
 #[test]

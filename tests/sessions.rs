@@ -1,5 +1,7 @@
 //! Sessions that are set up otherwise than usual: named locks work in each the same.
 
+use std::time::Duration;
+
 use diesel::connection::{CacheSize, Connection, SimpleConnection};
 use diesel::prelude::*;
 use diesel_locks::{Error, Lock};
@@ -15,7 +17,7 @@ fn expect_all_calls_to_work(setting: &str, conn: &mut MysqlConnection, db: &Data
     let (mut other, mut admin) = (db.connect(), Admin::new());
     let id = connection_id(conn);
     let name = db.full_name("lock");
-    for lock in [LOCK, LOCK.timeout(std::time::Duration::from_millis(9_500)), LOCK.shortened()] {
+    for lock in [LOCK, LOCK.timeout(Duration::from_millis(9_500)), LOCK.shortened()] {
         let mut guard = lock.acquire(conn).unwrap_or_else(|error| panic!("{setting}: {error:?}"));
         assert_eq!(admin.holder(&name), Some(id), "{setting}");
         assert!(lock.is_held(&mut guard).unwrap(), "{setting}");
@@ -25,7 +27,7 @@ fn expect_all_calls_to_work(setting: &str, conn: &mut MysqlConnection, db: &Data
 
         let held = lock.acquire(&mut other).unwrap();
         assert!(lock.try_acquire(conn).unwrap().is_none(), "{setting}");
-        let soon = lock.timeout(std::time::Duration::from_millis(5)).acquire(conn).map(drop);
+        let soon = lock.timeout(Duration::from_millis(5)).acquire(conn).map(drop);
         assert!(matches!(soon, Err(Error::Timeout { .. })), "{setting}: {soon:?}");
         assert!(matches!(lock.release(conn), Err(Error::NotHeld { .. })), "{setting}");
         held.release().unwrap();
