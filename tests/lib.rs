@@ -57,3 +57,9 @@ mod table_lock_storms;
 mod table_lock_transactions;
 #[cfg(test)]
 mod table_locks;
+#[cfg(test)]
+mod with_lock;
+#[cfg(test)]
+mod with_lock_shapes;
+#[cfg(test)]
+mod with_table_lock;

@@ -103,6 +103,8 @@ mod transaction;
 pub mod __private;
 
 pub use diesel_locks_derive::LockableTable;
+#[cfg(feature = "mysql")]
+pub use diesel_locks_derive::{with_lock, with_table_lock};
 
 pub use crate::error::{AcquireOwnedError, Error};
 #[cfg(feature = "mysql")]

@@ -44,7 +44,7 @@ impl Model {
         let stub = known
             .filter(|_| !ast.root_unknown)
             .map(|table| Self { root, table, parents: Vec::new() }.implementation(input));
-        Err(fallback::with_stub(&error, stub))
+        Err(fallback::errors_with(Some(&error), stub))
     }
 }
 

@@ -1,0 +1,34 @@
+use diesel::{MysqlConnection, QueryResult};
+use diesel_locks::with_lock;
+
+// The body's own errors are marked where they are, as without the attribute.
+
+#[with_lock("nightly-{id}")]
+fn wrong_tail(conn: &mut MysqlConnection, id: i32) -> QueryResult<String> {
+    Ok(id)
+}
+
+#[with_lock("nightly")]
+fn wrong_return(conn: &mut MysqlConnection, id: i32) -> QueryResult<()> {
+    if id > 1 {
+        return id;
+    }
+    Ok(())
+}
+
+#[with_lock("nightly")]
+fn wrong_question_mark(conn: &mut MysqlConnection) -> QueryResult<i32> {
+    Ok("1".parse::<i32>()?)
+}
+
+#[with_lock("nightly")]
+fn no_tail(conn: &mut MysqlConnection) -> QueryResult<()> {
+    println!("nothing");
+}
+
+#[with_lock("nightly")]
+fn unknown_name(conn: &mut MysqlConnection) -> QueryResult<()> {
+    repair(conn)
+}
+
+fn main() {}

@@ -1,0 +1,31 @@
+use diesel::{MysqlConnection, QueryResult};
+use diesel_locks::with_lock;
+
+struct Repository {
+    conn: MysqlConnection,
+}
+
+#[with_lock("nightly")]
+fn none() -> QueryResult<()> {
+    Ok(())
+}
+
+impl Repository {
+    #[with_lock("nightly")]
+    #[with_lock("again")]
+    fn method(&mut self, id: i32) -> QueryResult<()> {
+        Ok(())
+    }
+}
+
+#[with_lock("nightly")]
+fn shared(db: &MysqlConnection) -> QueryResult<()> {
+    Ok(())
+}
+
+#[with_lock("nightly")]
+fn unnamed(_: &mut MysqlConnection) -> QueryResult<()> {
+    Ok(())
+}
+
+fn main() {}

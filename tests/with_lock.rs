@@ -1,0 +1,465 @@
+//! Functions that run under a named lock.
+
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, PooledConnection};
+use diesel::result::Error as DieselError;
+use diesel_locks::{Error, Lock, with_lock};
+
+use crate::support::schema::{Database, MysqlPool, audit_log};
+use crate::support::server::{Admin, connection_id, count_and_release_locks};
+
+type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
+
+/// Whether the connection holds this lock now.
+fn holds(conn: &mut MysqlConnection, name: &str) -> bool {
+    let id = connection_id(conn);
+    Lock::new(name).holding_connection_id(conn).unwrap() == Some(id)
+}
+
+#[test]
+fn eight_threads_run_the_function_one_after_another() {
+    static INSIDE: AtomicBool = AtomicBool::new(false);
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+
+    #[with_lock("exclusive", timeout = 30)]
+    fn alone(conn: &mut MysqlConnection) -> QueryResult<()> {
+        assert!(!INSIDE.swap(true, Ordering::SeqCst));
+        // Gives others the time to come in.
+        connection_id(conn);
+        RUNS.fetch_add(1, Ordering::SeqCst);
+        assert!(INSIDE.swap(false, Ordering::SeqCst));
+        Ok(())
+    }
+
+    let db = Database::new();
+    thread::scope(|threads| {
+        for _ in 0..8 {
+            threads.spawn(|| {
+                let mut conn = db.connect();
+                for _ in 0..20 {
+                    alone(&mut conn).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(RUNS.load(Ordering::SeqCst), 160);
+}
+
+#[test]
+fn the_lock_is_held_in_the_body_and_released_after_it() {
+    #[with_lock("nightly")]
+    fn nightly(conn: &mut MysqlConnection) -> QueryResult<bool> {
+        Ok(holds(conn, "nightly"))
+    }
+
+    let db = Database::new();
+    let mut conn = db.connect();
+    assert!(nightly(&mut conn).unwrap());
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+}
+
+#[test]
+fn the_lock_is_released_on_every_way_out() {
+    #[derive(Clone, Copy)]
+    enum Way {
+        Tail,
+        Return,
+        QuestionMark,
+        Error,
+        Panic,
+    }
+
+    #[with_lock("ways")]
+    fn leave(conn: &mut MysqlConnection, way: Way) -> QueryResult<u8> {
+        assert!(holds(conn, "ways"));
+        match way {
+            Way::Tail => {}
+            Way::Return => return Ok(2),
+            Way::QuestionMark => {
+                diesel::sql_query("NOT SQL").execute(conn)?;
+            }
+            Way::Error => return Err(DieselError::NotFound),
+            Way::Panic => panic!("on purpose"),
+        }
+        Ok(1)
+    }
+
+    let db = Database::new();
+    let mut conn = db.connect();
+    let free = |conn: &mut MysqlConnection| assert_eq!(count_and_release_locks(conn), 0);
+    assert_eq!(leave(&mut conn, Way::Tail), Ok(1));
+    free(&mut conn);
+    assert_eq!(leave(&mut conn, Way::Return), Ok(2));
+    free(&mut conn);
+    assert!(matches!(leave(&mut conn, Way::QuestionMark), Err(DieselError::DatabaseError(..))));
+    free(&mut conn);
+    assert_eq!(leave(&mut conn, Way::Error), Err(DieselError::NotFound));
+    free(&mut conn);
+    let panic = catch_unwind(AssertUnwindSafe(|| leave(&mut conn, Way::Panic))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
+    free(&mut conn);
+}
+
+#[test]
+fn a_lock_that_stays_busy_is_a_timeout_and_the_body_is_not_run() {
+    #[with_lock("busy", timeout = seconds)]
+    fn busy(conn: &mut MysqlConnection, seconds: f64) -> Result<(), Error> {
+        unreachable!("{conn}: the lock is held elsewhere", conn = connection_id(conn))
+    }
+
+    let db = Database::new();
+    let (mut holder, mut waiter) = (db.connect(), db.connect());
+    let _guard = Lock::new("busy").acquire(&mut holder).unwrap();
+    for seconds in [0.0, 0.3, 1.0] {
+        let started = Instant::now();
+        let error = busy(&mut waiter, seconds).unwrap_err();
+        assert!(started.elapsed() >= Duration::from_secs_f64(seconds));
+        let expected = Duration::from_secs_f64(seconds);
+        assert!(matches!(error, Error::Timeout { limit, .. } if limit == expected), "{error}");
+    }
+}
+
+#[test]
+fn the_bodys_error_comes_before_the_locks() {
+    #[with_lock("lost")]
+    fn lose(conn: &mut MysqlConnection, result: QueryResult<()>) -> QueryResult<()> {
+        assert_eq!(count_and_release_locks(conn), 1);
+        result
+    }
+
+    let db = Database::new();
+    let mut conn = db.connect();
+    assert_eq!(lose(&mut conn, Err(DieselError::NotFound)), Err(DieselError::NotFound));
+    // The body succeeded, but was not exclusive to its end.
+    let error = Error::from(lose(&mut conn, Ok(())).unwrap_err());
+    assert!(matches!(error, Error::NotHeld { .. }), "{error}");
+}
+
+#[test]
+fn the_name_follows_format_and_is_evaluated_once() {
+    struct Order {
+        id: i32,
+    }
+
+    fn next(count: &AtomicU32) -> u32 {
+        count.fetch_add(1, Ordering::SeqCst)
+    }
+
+    #[with_lock("{}-{part:0>3}-{{{0}}}-{n}", order.id, n = next(count))]
+    fn held(
+        conn: &mut MysqlConnection,
+        order: &Order,
+        part: impl Display,
+        count: &AtomicU32,
+    ) -> QueryResult<bool> {
+        Ok(holds(conn, "7-00x-{7}-0"))
+    }
+
+    #[with_lock("literal {{braces}}")]
+    fn braces(conn: &mut MysqlConnection) -> QueryResult<bool> {
+        Ok(holds(conn, "literal {braces}"))
+    }
+
+    let db = Database::new();
+    let mut conn = db.connect();
+    let count = AtomicU32::new(0);
+    assert!(held(&mut conn, &Order { id: 7 }, 'x', &count).unwrap());
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    assert!(braces(&mut conn).unwrap());
+}
+
+#[test]
+fn the_name_is_evaluated_before_waiting() {
+    static NAMED: AtomicBool = AtomicBool::new(false);
+
+    fn name() -> &'static str {
+        NAMED.store(true, Ordering::SeqCst);
+        "waited for"
+    }
+
+    #[with_lock("{}", name())]
+    fn wait(conn: &mut MysqlConnection) -> QueryResult<()> {
+        connection_id(conn);
+        Ok(())
+    }
+
+    let db = Database::new();
+    let (mut holder, mut waiter, mut admin) = (db.connect(), db.connect(), Admin::new());
+    let id = connection_id(&mut waiter);
+    let guard = Lock::new("waited for").acquire(&mut holder).unwrap();
+    thread::scope(|threads| {
+        let waiting = threads.spawn(|| wait(&mut waiter));
+        admin.until_waiting(id);
+        assert!(NAMED.load(Ordering::SeqCst));
+        guard.release().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn stacked_locks_are_taken_from_the_outside_to_the_inside() {
+    #[with_lock("outer-{id}", timeout = 0)]
+    #[with_lock("middle", timeout = 0)]
+    #[with_lock("inner", timeout = 0)]
+    fn stacked(conn: &mut MysqlConnection, id: i32) -> Result<i32, Error> {
+        let names = ["outer-1", "middle", "inner"];
+        assert!(names.iter().all(|name| holds(conn, name)));
+        Ok(id)
+    }
+
+    fn refused(error: &Error) -> &str {
+        match error {
+            Error::Timeout { what, .. } => what.rsplit('.').next().unwrap(),
+            other => panic!("{other}"),
+        }
+    }
+
+    let db = Database::new();
+    let (mut conn, mut other) = (db.connect(), db.connect());
+    assert_eq!(stacked(&mut conn, 1).unwrap(), 1);
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+
+    // The first that is not free is the first that was tried.
+    let inner = Lock::new("inner").acquire_owned(&mut other).unwrap();
+    assert_eq!(refused(&stacked(&mut conn, 1).unwrap_err()), "inner");
+    let middle = Lock::new("middle").acquire_owned(inner.leak()).unwrap();
+    assert_eq!(refused(&stacked(&mut conn, 1).unwrap_err()), "middle");
+    let _outer = Lock::new("outer-1").acquire_owned(middle.leak()).unwrap();
+    assert_eq!(refused(&stacked(&mut conn, 1).unwrap_err()), "outer-1");
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+}
+
+#[test]
+fn a_function_may_call_itself() {
+    #[with_lock("recursive")]
+    fn factorial(conn: &mut MysqlConnection, n: u64) -> QueryResult<u64> {
+        assert!(holds(conn, "recursive"));
+        if n == 0 { Ok(1) } else { Ok(n * factorial(conn, n - 1)?) }
+    }
+
+    let db = Database::new();
+    let mut conn = db.connect();
+    assert_eq!(factorial(&mut conn, 5).unwrap(), 120);
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+}
+
+#[test]
+fn a_method_may_lock_with_its_own_connection() {
+    struct Repository<Conn> {
+        conn: Conn,
+        id: i32,
+        limit: Duration,
+    }
+
+    impl Repository<MysqlConnection> {
+        #[with_lock("repository-{}", self.id, conn = self.conn, timeout = self.limit)]
+        fn own(&mut self) -> QueryResult<bool> {
+            let name = format!("repository-{}", self.id);
+            self.id += 1;
+            Ok(holds(&mut self.conn, &name))
+        }
+    }
+
+    impl Repository<&mut MysqlConnection> {
+        #[with_lock("repository-{}", self.id, conn = self.conn)]
+        fn borrowed(&mut self) -> QueryResult<bool> {
+            Ok(holds(self.conn, "repository-2"))
+        }
+
+        #[with_lock("repository-{}", self.id)]
+        fn given(&self, conn: &mut MysqlConnection) -> QueryResult<bool> {
+            Ok(holds(conn, "repository-2"))
+        }
+    }
+
+    let db = Database::new();
+    let limit = Duration::from_millis(100);
+    let mut own = Repository { conn: db.connect(), id: 1, limit };
+    assert!(own.own().unwrap());
+    assert_eq!(count_and_release_locks(&mut own.conn), 0);
+    let mut borrowed = Repository { conn: &mut own.conn, id: own.id, limit };
+    assert!(borrowed.borrowed().unwrap());
+    assert!(borrowed.given(&mut db.connect()).unwrap());
+}
+
+#[test]
+fn a_pooled_connection_may_be_borrowed_owned_or_taken_from_its_pool() {
+    #[with_lock("pooled")]
+    fn borrowed(conn: &mut Pooled) -> QueryResult<bool> {
+        Ok(holds(conn, "pooled"))
+    }
+
+    #[with_lock("pooled")]
+    fn owned(mut conn: Pooled) -> QueryResult<bool> {
+        Ok(holds(&mut conn, "pooled"))
+    }
+
+    #[with_lock("pooled", conn = pool.get().unwrap())]
+    fn taken(pool: &MysqlPool) -> QueryResult<bool> {
+        let mut other = pool.get().unwrap();
+        assert!(!holds(&mut other, "pooled"));
+        Ok(Lock::new("pooled").is_held(&mut other)?)
+    }
+
+    let db = Database::new();
+    let pool = db.pool(2);
+    assert!(borrowed(&mut pool.get().unwrap()).unwrap());
+    assert!(owned(pool.get().unwrap()).unwrap());
+    assert!(taken(&pool).unwrap());
+    let mut connections = [pool.get().unwrap(), pool.get().unwrap()];
+    assert!(connections.iter_mut().all(|conn| count_and_release_locks(conn) == 0));
+}
+
+#[test]
+fn arguments_of_any_shape_work() {
+    #[with_lock("{name}-{first}")]
+    fn shapes<'a, T>(
+        conn: &mut MysqlConnection,
+        (first, _): (i32, i32),
+        [kept, ..]: &'a mut [T; 2],
+        name: impl Display,
+    ) -> QueryResult<(&'a mut T, bool)>
+    where
+        T: Display,
+    {
+        Ok((kept, holds(conn, "name-1")))
+    }
+
+    #[with_lock("hidden-{}", N)]
+    fn hidden<const N: usize>(
+        conn: &mut MysqlConnection,
+    ) -> QueryResult<impl FnOnce() -> bool + use<N>> {
+        let held = holds(conn, "hidden-3");
+        Ok(move || held)
+    }
+
+    let db = Database::new();
+    let mut conn = db.connect();
+    let mut list = [1.5, 2.5];
+    let (kept, held) = shapes(&mut conn, (1, 2), &mut list, "name").unwrap();
+    assert!(held);
+    *kept = 3.5;
+    assert_eq!(list, [3.5, 2.5]);
+    assert!(hidden::<3>(&mut conn).unwrap()());
+}
+
+#[test]
+fn the_connection_may_be_moved_in_the_body() {
+    struct Keeper<'c>(&'c mut MysqlConnection);
+
+    #[with_lock("moved")]
+    fn moved(conn: &mut MysqlConnection) -> QueryResult<bool> {
+        let keeper = Keeper(conn);
+        Ok(holds(keeper.0, "moved"))
+    }
+
+    let db = Database::new();
+    let mut conn = db.connect();
+    assert!(moved(&mut conn).unwrap());
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+}
+
+#[test]
+fn a_server_wide_lock_has_no_prefix() {
+    let db = Database::new();
+    let name = format!("{}-wide", db.name());
+
+    #[with_lock("{name}", server_wide)]
+    fn wide(conn: &mut MysqlConnection, name: &str) -> QueryResult<bool> {
+        let id = connection_id(conn);
+        Ok(Admin::new().holder(name) == Some(id))
+    }
+
+    assert!(wide(&mut db.connect(), &name).unwrap());
+}
+
+#[test]
+fn with_a_transaction_the_work_is_committed_before_the_lock_is_released() {
+    #[with_lock("transaction", transaction)]
+    fn write(conn: &mut MysqlConnection, result: QueryResult<()>) -> QueryResult<()> {
+        assert!(holds(conn, "transaction"));
+        let row = audit_log::message.eq("written");
+        diesel::insert_into(audit_log::table).values(row).execute(conn)?;
+        conn.transaction(|conn| {
+            diesel::delete(audit_log::table).execute(conn)?;
+            Err::<(), _>(DieselError::RollbackTransaction)
+        })
+        .unwrap_err();
+        result
+    }
+
+    #[with_lock("transaction", transaction)]
+    fn panic_after_writing(conn: &mut MysqlConnection) -> QueryResult<()> {
+        diesel::delete(audit_log::table).execute(conn)?;
+        panic!("on purpose");
+    }
+
+    let db = Database::with_tables();
+    let (mut conn, mut reader) = (db.connect(), db.connect());
+    let mut written = || audit_log::table.count().get_result::<i64>(&mut reader).unwrap();
+
+    assert_eq!(write(&mut conn, Err(DieselError::NotFound)), Err(DieselError::NotFound));
+    assert_eq!(written(), 0);
+    write(&mut conn, Ok(())).unwrap();
+    assert_eq!(written(), 1);
+    let panics = AssertUnwindSafe(|| panic_after_writing(&mut conn));
+    catch_unwind(panics).unwrap_err();
+    assert_eq!(written(), 1);
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+
+    // The lock would be released before the outer transaction's end.
+    let nested: Result<(), Error> =
+        conn.transaction(|conn| write(conn, Ok(())).map_err(Error::from));
+    assert!(matches!(nested, Err(Error::InTransaction)), "{nested:?}");
+    conn.batch_execute("BEGIN").unwrap();
+    let nested = write(&mut conn, Ok(())).map_err(Error::from);
+    assert!(matches!(nested, Err(Error::InTransaction)), "{nested:?}");
+    conn.batch_execute("ROLLBACK").unwrap();
+    assert_eq!(count_and_release_locks(&mut conn), 0);
+    assert_eq!(written(), 1);
+}
+
+#[test]
+fn the_error_may_be_anything_that_a_locks_error_converts_into() {
+    #[derive(Debug)]
+    enum AppError {
+        Busy,
+        Other,
+    }
+
+    impl From<Error> for AppError {
+        fn from(error: Error) -> Self {
+            match error {
+                Error::Timeout { .. } => Self::Busy,
+                _ => Self::Other,
+            }
+        }
+    }
+
+    #[with_lock("app", timeout = 0)]
+    fn app(conn: &mut MysqlConnection) -> Result<(), AppError> {
+        if holds(conn, "app") { Ok(()) } else { Err(AppError::Other) }
+    }
+
+    #[with_lock("app", timeout = 0)]
+    fn boxed(conn: &mut MysqlConnection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        "1".parse::<i32>()?;
+        app(conn).map_err(|error| format!("{error:?}"))?;
+        Ok(())
+    }
+
+    let db = Database::new();
+    let (mut holder, mut conn) = (db.connect(), db.connect());
+    app(&mut conn).unwrap();
+    boxed(&mut conn).unwrap();
+    let _guard = Lock::new("app").acquire(&mut holder).unwrap();
+    assert!(matches!(app(&mut conn), Err(AppError::Busy)));
+    assert!(boxed(&mut conn).unwrap_err().downcast_ref::<Error>().is_some());
+}
