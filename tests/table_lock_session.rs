@@ -43,7 +43,7 @@ fn leaves_all_as_it_was(expected: Write, way: impl Fn(&mut MysqlConnection)) {
         all_tables().with(&mut conn, |conn| log(conn, "locked again")).unwrap();
         conn.transaction(|conn| log(conn, "and not locked")).unwrap();
         assert_eq!(session(&mut conn), found, "after {settings}");
-        assert_eq!(logged(&db).len(), 2 + usize::from(written));
+        assert_eq!(logged(&db).len(), 2 + usize::from(written), "{:?}", logged(&db));
     }
 }
 
@@ -189,6 +189,29 @@ fn a_body_that_ends_the_transaction_itself() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let ended = with(conn, AnsiTransactionManager::rollback_transaction);
         assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
+    });
+}
+
+#[test]
+fn what_a_body_writes_after_the_end_of_the_transaction_is_rolled_back() {
+    fn ends_it_and_writes_more(conn: &mut MysqlConnection) -> QueryResult<()> {
+        AnsiTransactionManager::commit_transaction(conn)?;
+        log(conn, "after the end, without autocommit")?;
+        Ok(())
+    }
+    leaves_all_as_it_was(Write::Committed, |conn| {
+        let ended = with(conn, ends_it_and_writes_more);
+        assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
+    });
+    leaves_all_as_it_was(Write::Committed, |conn| {
+        let mut guard = acquire(conn);
+        ends_it_and_writes_more(&mut guard).unwrap();
+        guard.rollback().unwrap();
+    });
+    leaves_all_as_it_was(Write::Committed, |conn| {
+        let mut guard = acquire(conn);
+        ends_it_and_writes_more(&mut guard).unwrap();
+        drop(guard);
     });
 }
 
