@@ -257,7 +257,7 @@ fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
         Storm::during(id, |storm| {
             for n in tries(300) {
                 storm.calm(&mut conn, |conn| {
-                    keep(Lock::new(&kept).server_wide().acquire(conn).unwrap())
+                    keep(Lock::new(&kept).server_wide().acquire(conn).unwrap());
                 });
                 LOCK.try_acquire(&mut other).unwrap();
                 let _ = if n % 2 == 0 {
