@@ -50,16 +50,25 @@ impl Connection {
             Self::Temporary(given) => {
                 let site = Span::mixed_site();
                 let kept = quote_spanned!(site.located_at(given.span())=> connection);
-                let borrow = spanned_borrow(given.span(), quote!(#kept));
+                let borrow = spanned_borrow(given.span(), &kept);
                 quote_spanned! {site=>
                     let mut #kept = #given;
-                    let connection: &mut #root::__private::MysqlConnection = #borrow;
+                    let connection = #root::__private::connection(#borrow);
                 }
             }
         }
     }
 
-    /// The borrow with which the lock is taken, and ended.
+    /// What the lock is taken with, and ended. The same tokens both times, so that the compiler
+    /// complains once where it is no connection.
+    pub(crate) fn tokens(&self, root: &TokenStream) -> TokenStream {
+        let borrow = self.borrow();
+        if matches!(self, Self::Temporary(_)) {
+            return borrow;
+        }
+        quote_spanned!(Span::mixed_site()=> #root::__private::connection(#borrow))
+    }
+
     pub(crate) fn borrow(&self) -> TokenStream {
         match self {
             Self::Argument(Argument { name, kind: Kind::Owned }) => {

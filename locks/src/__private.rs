@@ -6,11 +6,8 @@ mod attributes;
 mod limit;
 
 #[cfg(feature = "mysql")]
-pub use diesel::mysql::MysqlConnection;
-
-#[cfg(feature = "mysql")]
 pub use self::attributes::{
-    Fallible, Held, Ran, acquire, acquire_and_begin, finish, lock_tables, run,
+    Fallible, Held, Ran, acquire, acquire_and_begin, connection, finish, lock_tables, run,
 };
 #[cfg(feature = "mysql")]
 pub use self::limit::{Limit, timeout};

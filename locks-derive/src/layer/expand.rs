@@ -67,7 +67,7 @@ fn wrap(
     let root = options.root();
     let acquire = Ident::new(acquire, site);
     let setup = connection.setup(&root);
-    let borrow = connection.borrow();
+    let conn = connection.tokens(&root);
     // Else the compiler would take the attribute's import for unused.
     let mention = path.map(|path| {
         quote_spanned! {site=>
@@ -79,9 +79,9 @@ fn wrap(
         {
             #mention
             #setup
-            let held = #root::__private::#acquire(&#lock, #borrow);
+            let held = #root::__private::#acquire(&#lock, #conn);
             let ran = #root::__private::run::<#output>(held, || #body);
-            #root::__private::finish(ran, #borrow)
+            #root::__private::finish(ran, #conn)
         }
     }
 }

@@ -29,7 +29,7 @@ fn a_plain_name_is_not_formatted() {
             pub fn nightly(conn: &mut MysqlConnection) -> Result<Report, AppError> {
                 let held = ::diesel_locks::__private::acquire(
                     &::diesel_locks::__private::Lock::new("nightly-{report}"),
-                    &mut *conn,
+                    ::diesel_locks::__private::connection(&mut *conn),
                 );
                 let ran = ::diesel_locks::__private::run::<
                     Result<Report, AppError>,
@@ -41,7 +41,10 @@ fn a_plain_name_is_not_formatted() {
                         { build(conn) }
                     },
                 );
-                ::diesel_locks::__private::finish(ran, &mut *conn)
+                ::diesel_locks::__private::finish(
+                    ran,
+                    ::diesel_locks::__private::connection(&mut *conn),
+                )
             }
         "#]],
     );
@@ -62,7 +65,7 @@ fn a_name_is_formatted_once() {
                         )
                         .timeout(::diesel_locks::__private::timeout(2.5))
                         .server_wide(),
-                    &mut *conn,
+                    ::diesel_locks::__private::connection(&mut *conn),
                 );
                 let ran = ::diesel_locks::__private::run::<
                     QueryResult<()>,
@@ -74,7 +77,10 @@ fn a_name_is_formatted_once() {
                         { Ok(()) }
                     },
                 );
-                ::diesel_locks::__private::finish(ran, &mut *conn)
+                ::diesel_locks::__private::finish(
+                    ran,
+                    ::diesel_locks::__private::connection(&mut *conn),
+                )
             }
         "#]],
     );
@@ -93,10 +99,13 @@ fn a_place_is_borrowed_anew_after_the_body() {
             fn pay(&mut self) -> QueryResult<()> {
                 let held = ::diesel_locks::__private::acquire(
                     &::diesel_locks::__private::Lock::new("a"),
-                    &mut self.conn,
+                    ::diesel_locks::__private::connection(&mut self.conn),
                 );
                 let ran = ::diesel_locks::__private::run::<QueryResult<()>>(held, || { Ok(()) });
-                ::diesel_locks::__private::finish(ran, &mut self.conn)
+                ::diesel_locks::__private::finish(
+                    ran,
+                    ::diesel_locks::__private::connection(&mut self.conn),
+                )
             }
         "#]],
     );
@@ -114,7 +123,7 @@ fn a_call_is_evaluated_once() {
         &expect![[r#"
             fn pay(pool: &Pool) -> Result<impl Iterator<Item = impl Sized>, Error> {
                 let mut connection = pool.get()?;
-                let connection: &mut ::diesel_locks::__private::MysqlConnection = &mut connection;
+                let connection = ::diesel_locks::__private::connection(&mut connection);
                 let held = ::diesel_locks::__private::acquire(
                     &::diesel_locks::__private::Lock::new("a"),
                     &mut *connection,
@@ -139,10 +148,13 @@ fn a_connection_that_is_no_reference_is_not_lent() {
             fn pay(mut conn: Pooled) -> QueryResult<()> {
                 let held = ::diesel_locks::__private::acquire(
                     &::diesel_locks::__private::Lock::new("a"),
-                    &mut *conn,
+                    ::diesel_locks::__private::connection(&mut *conn),
                 );
                 let ran = ::diesel_locks::__private::run::<QueryResult<()>>(held, || { Ok(()) });
-                ::diesel_locks::__private::finish(ran, &mut *conn)
+                ::diesel_locks::__private::finish(
+                    ran,
+                    ::diesel_locks::__private::connection(&mut *conn),
+                )
             }
         "#]],
     );
@@ -169,7 +181,7 @@ fn tables_may_be_models_and_names() {
                         .write::<Restaurant<'_>>()
                         .write_table("log")
                         .timeout(my_crate::locks::__private::timeout(LIMIT)),
-                    &mut *conn,
+                    my_crate::locks::__private::connection(&mut *conn),
                 );
                 let ran = my_crate::locks::__private::run::<
                     QueryResult<()>,
@@ -181,7 +193,10 @@ fn tables_may_be_models_and_names() {
                         { Ok(()) }
                     },
                 );
-                my_crate::locks::__private::finish(ran, &mut *conn)
+                my_crate::locks::__private::finish(
+                    ran,
+                    my_crate::locks::__private::connection(&mut *conn),
+                )
             }
         "#]],
     );
@@ -202,7 +217,7 @@ fn the_outer_lock_is_taken_first() {
             fn pay(conn: &mut C, other: &mut C) -> QueryResult<()> {
                 let held = ::diesel_locks::__private::acquire(
                     &::diesel_locks::__private::Lock::new("outer"),
-                    &mut *conn,
+                    ::diesel_locks::__private::connection(&mut *conn),
                 );
                 let ran = ::diesel_locks::__private::run::<
                     QueryResult<()>,
@@ -216,7 +231,7 @@ fn the_outer_lock_is_taken_first() {
                             use diesel_locks::with_table_lock as _;
                             let held = ::diesel_locks::__private::lock_tables(
                                 &::diesel_locks::__private::TableLock::new().read::<Customer>(),
-                                &mut *conn,
+                                ::diesel_locks::__private::connection(&mut *conn),
                             );
                             let ran = ::diesel_locks::__private::run::<
                                 QueryResult<()>,
@@ -230,7 +245,7 @@ fn the_outer_lock_is_taken_first() {
                                         use with_lock as _;
                                         let held = ::diesel_locks::__private::acquire(
                                             &::diesel_locks::__private::Lock::new("inner"),
-                                            &mut *other,
+                                            ::diesel_locks::__private::connection(&mut *other),
                                         );
                                         let ran = ::diesel_locks::__private::run::<
                                             QueryResult<()>,
@@ -242,15 +257,24 @@ fn the_outer_lock_is_taken_first() {
                                                 { Ok(()) }
                                             },
                                         );
-                                        ::diesel_locks::__private::finish(ran, &mut *other)
+                                        ::diesel_locks::__private::finish(
+                                            ran,
+                                            ::diesel_locks::__private::connection(&mut *other),
+                                        )
                                     }
                                 },
                             );
-                            ::diesel_locks::__private::finish(ran, &mut *conn)
+                            ::diesel_locks::__private::finish(
+                                ran,
+                                ::diesel_locks::__private::connection(&mut *conn),
+                            )
                         }
                     },
                 );
-                ::diesel_locks::__private::finish(ran, &mut *conn)
+                ::diesel_locks::__private::finish(
+                    ran,
+                    ::diesel_locks::__private::connection(&mut *conn),
+                )
             }
         "##]],
     );

@@ -33,6 +33,11 @@ impl<T, E: From<Error>> Fallible for Result<T, E> {
     }
 }
 
+/// Whatever derefs to a connection, as one.
+pub fn connection(conn: &mut MysqlConnection) -> &mut MysqlConnection {
+    conn
+}
+
 /// What is to be ended after the body.
 #[derive(Debug)]
 pub struct Held(What);
