@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
-use diesel_locks::{Error, TableLock};
+use diesel_locks::{Error, TableLock, TableLockGuard};
 
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{self, Admin, connection_id};
@@ -22,22 +22,28 @@ fn second_is_waited_for() -> TableLock {
 
 /// The acquire fails, and leaves all as it was.
 #[track_caller]
+fn fails_in(settings: &str, db: &Database, conn: &mut MysqlConnection, lock: &TableLock) -> Error {
+    conn.batch_execute(settings).unwrap();
+    let found = session(conn);
+    let error = lock.acquire(conn).map(drop).unwrap_err();
+    assert_eq!(session(conn), found, "after {settings}: {error:?}");
+    assert_eq!(depth(conn), Some(0), "after {settings}: {error:?}");
+    assert!(!is_broken(conn), "after {settings}: {error:?}");
+    assert!(!has_open_transaction(conn), "after {settings}: {error:?}");
+    // The others may be held by somebody else.
+    let mut other = db.connect();
+    other.batch_execute("SET lock_wait_timeout = 1; LOCK TABLES audit_log WRITE").unwrap();
+    conn.batch_execute("SET autocommit = 1").unwrap();
+    error
+}
+
+/// The same, whatever the session was.
+#[track_caller]
 fn fails(db: &Database, conn: &mut MysqlConnection, lock: &TableLock) -> Error {
-    let mut error = None;
-    for settings in SESSIONS {
-        conn.batch_execute(settings).unwrap();
-        let before = session(conn);
-        let failed = lock.acquire(conn).map(drop).unwrap_err();
-        assert_eq!(session(conn), before, "after {settings}: {failed:?}");
-        assert_eq!(depth(conn), Some(0), "after {settings}: {failed:?}");
-        assert!(!is_broken(conn), "after {settings}: {failed:?}");
-        assert!(!has_open_transaction(conn), "after {settings}: {failed:?}");
-        let mut other = db.connect();
-        other.batch_execute("SET lock_wait_timeout = 1; LOCK TABLES audit_log WRITE").unwrap();
-        error = Some(failed);
-        conn.batch_execute("SET autocommit = 1").unwrap();
-    }
-    error.unwrap()
+    let [first, second, third] = SESSIONS;
+    fails_in(first, db, conn, lock);
+    fails_in(second, db, conn, lock);
+    fails_in(third, db, conn, lock)
 }
 
 #[test]
@@ -132,19 +138,19 @@ fn a_wait_that_is_killed() {
     let (mut conn, mut holder, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
-    thread::scope(|threads| {
-        let waiting = threads.spawn(|| fails(&db, &mut conn, &second_is_waited_for()));
-        for _ in SESSIONS {
+    for settings in SESSIONS {
+        thread::scope(|threads| {
+            let waiting =
+                threads.spawn(|| fails_in(settings, &db, &mut conn, &second_is_waited_for()));
             admin.until_waiting(id);
             admin.kill_query(id);
-            crate::support::until("the wait has ended", || !admin.is_waiting(id));
-        }
-        let error = waiting.join().unwrap();
-        assert!(
-            matches!(&error, Error::Interrupted { what, .. } if what.contains("`places` WRITE")),
-            "{error:?}"
-        );
-    });
+            let error = waiting.join().unwrap();
+            assert!(
+                matches!(&error, Error::Interrupted { what, .. } if what.contains("`places` WRITE")),
+                "{error:?}"
+            );
+        });
+    }
 }
 
 #[test]
@@ -192,21 +198,44 @@ fn a_connection_that_is_killed_while_it_waits() {
 
 #[test]
 fn a_connection_that_is_killed_in_the_body() {
+    type Answer = fn(QueryResult<usize>) -> QueryResult<usize>;
+    let answers: [(Answer, bool); 3] =
+        [(|failed| failed, false), (|_| Ok(0), false), (|_| Err(DieselError::NotFound), true)];
     let db = Database::with_tables();
     let mut admin = Admin::new();
-    let results: [fn(QueryResult<usize>) -> QueryResult<usize>; 2] = [|failed| failed, |_| Ok(0)];
-    for result in results {
+    for (answer, is_the_bodys_own) in answers {
         let mut conn = db.connect();
         let id = connection_id(&mut conn);
         let ended = all_tables().with(&mut conn, |conn| {
             log(conn, "lost")?;
             admin.kill_connection(id);
             admin.until_gone(id);
-            result(log(conn, "on a dead connection"))
+            answer(log(conn, "on a dead connection"))
         });
-        assert!(matches!(ended, Err(ref error) if *error != DieselError::NotFound), "{ended:?}");
+        // The body's error comes before one of the rollback.
+        assert_eq!(ended.unwrap_err() == DieselError::NotFound, is_the_bodys_own);
         assert!(is_broken(&mut conn));
         until_all_free(&db);
         assert_eq!(logged(&db), [""; 0]);
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_put_back_is_closed() {
+    let db = Database::with_tables();
+    let mut admin = Admin::new();
+    let ends: [fn(TableLockGuard<&mut MysqlConnection>); 2] =
+        [|guard| assert!(guard.release().is_err()), |guard| assert!(guard.rollback().is_err())];
+    for end in ends {
+        let mut conn = db.connect();
+        let id = connection_id(&mut conn);
+        let mut guard = all_tables().acquire(&mut conn).unwrap();
+        // A value that the server refuses stands for whatever may keep it from obeying.
+        guard.batch_execute("SET sql_mode = 'STRICT_ALL_TABLES', @diesel_locks_wait = -1").unwrap();
+        end(guard);
+        assert!(is_broken(&mut conn));
+        admin.until_gone(id);
+        assert!(conn.batch_execute("DO 0").is_err());
+        until_all_free(&db);
     }
 }
