@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
@@ -250,6 +250,7 @@ fn a_database_that_was_dropped_is_no_database() {
     watchdog(HANGS, || {
         let db = Database::new();
         let mut conn = db.connect();
+        conn.set_prepared_statement_cache_size(CacheSize::Disabled);
         Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
         conn.batch_execute(&format!("DROP DATABASE {0}; CREATE DATABASE {0}", db.name())).unwrap();
         expect_no_database(&mut conn);
@@ -292,11 +293,35 @@ fn a_guard_keeps_its_name_when_the_connection_uses_another_database() {
     assert_eq!(admin.holder(&db.full_name("lock")), None);
 }
 
-/// A prepared statement runs in the database in which it was prepared, also after `USE`.
+/// The servers run a prepared statement in the database in which it was prepared, also after `USE`:
+/// Diesel's own queries too, unless they are not cached.
 #[test]
-fn a_lock_is_that_of_the_database_in_use_also_where_the_statement_was_prepared_in_another() {
+fn what_diesel_has_cached_stays_in_the_database_in_which_it_was_prepared() {
+    let (db, other_db) = (Database::with_tables(), Database::with_tables());
+    let (mut conn, mut admin) = (db.connect(), Admin::new());
+    let id = connection_id(&mut conn);
+    let insert = |conn: &mut MysqlConnection| {
+        diesel::insert_into(audit_log::table)
+            .values(audit_log::message.eq("row"))
+            .execute(conn)
+            .unwrap()
+    };
+    insert(&mut conn);
+    Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
+    other_db.enter(&mut conn);
+
+    insert(&mut conn);
+    let rows = audit_log::table.count().get_result::<i64>(&mut db.connect()).unwrap();
+    assert_eq!(rows, 2, "Diesel's own query followed `USE`");
+    let _guard = Lock::new("lock").acquire(&mut conn).unwrap();
+    assert_eq!(admin.holder(&db.full_name("lock")), Some(id));
+}
+
+#[test]
+fn without_cached_statements_a_lock_is_that_of_the_database_in_use() {
     let (db, other_db) = (Database::new(), Database::new());
     let (mut conn, mut admin) = (db.connect(), Admin::new());
+    conn.set_prepared_statement_cache_size(CacheSize::Disabled);
     let id = connection_id(&mut conn);
     let lock = Lock::new("lock");
     for _ in 0..2 {

@@ -79,22 +79,6 @@ fn named_locks_work_whatever_the_character_set_and_collation_of_the_session() {
     ]);
 }
 
-/// A name with characters that the session's character set does not have must not become another.
-#[test]
-fn two_names_never_become_one_by_the_character_set_of_the_session() {
-    let db = Database::new();
-    let (mut conn, mut other) = (db.connect(), db.connect());
-    for conn in [&mut conn, &mut other] {
-        conn.batch_execute("SET character_set_connection = latin1").unwrap();
-    }
-    let first = Lock::new("ж").try_acquire(&mut conn);
-    let second = Lock::new("д").try_acquire(&mut other);
-    // To be refused would be right too.
-    if let (Ok(first), Ok(second)) = (first, second) {
-        assert!(first.is_some() && second.is_some(), "one lock for two names");
-    }
-}
-
 #[test]
 fn a_session_that_returns_few_rows_takes_the_lock_or_refuses() {
     let db = Database::new();

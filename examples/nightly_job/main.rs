@@ -1,0 +1,112 @@
+//! A nightly job that is started on many machines at once, and runs on one.
+//!
+//! `run` is what cron starts everywhere. Whoever gets the lock makes the report of the day; the
+//! others wait, see that it is there, and stand aside. If the one that makes it dies, the server
+//! frees its lock, and the next one makes the report. `demo` shows that with processes.
+
+mod demo;
+mod report;
+#[path = "../shared/scratch.rs"]
+mod scratch;
+#[path = "../shared/workers.rs"]
+mod workers;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use diesel::prelude::*;
+use diesel_locks::with_lock;
+
+use crate::report::Report;
+
+#[derive(Debug, Parser)]
+#[command(name = "nightly-job", version, about = "Makes the report of the day, once")]
+struct Options {
+    /// The database, as `mysql://user:password@host:port/database`; `demo` makes one of its own there
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the report, unless it is made already or somebody else is at it for too long
+    Run {
+        /// Wait this many seconds for whoever is at it
+        #[arg(long, value_name = "SECONDS", default_value = "60")]
+        patience: u64,
+
+        /// How many seconds the work takes at least, to see others wait
+        #[arg(long, value_name = "SECONDS", default_value = "0")]
+        work: u32,
+    },
+    /// Start many processes at once, and fail unless just one of them makes the report
+    Demo {
+        /// How many
+        #[arg(long, value_name = "N", default_value = "8")]
+        processes: usize,
+
+        /// Kill the first one that starts to work
+        #[arg(long)]
+        kill_the_winner: bool,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug)]
+enum Outcome {
+    Made(Report),
+    /// Somebody else was first.
+    Found(Report),
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let ended = match options.command {
+        Command::Run { patience, work } => run(&options.database_url, patience, work),
+        Command::Demo { processes, kill_the_winner } => {
+            demo::demo(&options.database_url, processes, kill_the_winner)
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(url: &str, patience: u64, work: u32) -> Result<(), Box<dyn Error>> {
+    let mut conn = MysqlConnection::establish(url)?;
+    report::create_table(&mut conn)?;
+    match nightly(&mut conn, Duration::from_secs(patience), work) {
+        Ok(Outcome::Made(report)) => println!("made {report}"),
+        Ok(Outcome::Found(report)) => println!("stood aside: found {report}"),
+        // Not a failure of this machine: one of them is at it.
+        Err(diesel_locks::Error::Timeout { holder, .. }) => {
+            let holder = holder.map_or_else(|| "another".to_owned(), |id| id.to_string());
+            println!("stood aside: connection {holder} is at it");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// The job. The lock says who works now, the table whether the work is done.
+#[with_lock("nightly-report", timeout = patience)]
+fn nightly(
+    conn: &mut MysqlConnection,
+    patience: Duration,
+    work: u32,
+) -> Result<Outcome, diesel_locks::Error> {
+    if let Some(report) = report::of_today(conn)? {
+        return Ok(Outcome::Found(report));
+    }
+    println!("working");
+    Ok(Outcome::Made(report::make(conn, work)?))
+}

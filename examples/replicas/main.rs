@@ -1,0 +1,104 @@
+//! Replicas of one service that start together, and migrate the database first.
+//!
+//! Diesel takes no lock around `run_pending_migrations`: replicas that start at the same time would
+//! run the same migration at the same time. Under a named lock the first one migrates, and the
+//! others wait and find nothing to do. `demo` shows that with processes.
+
+mod demo;
+#[path = "../shared/scratch.rs"]
+mod scratch;
+#[path = "../shared/workers.rs"]
+mod workers;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use diesel::migration::MigrationSource;
+use diesel::mysql::Mysql;
+use diesel::prelude::*;
+use diesel_locks::with_lock;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+/// MySQL commits each statement that changes a table by itself, so a migration that was cut short
+/// leaves its first statements done: these can be run again (`IF NOT EXISTS`).
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("replicas/migrations");
+
+/// Longer than the longest migration takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Parser)]
+#[command(name = "replicas", version, about = "Migrates the database before a service starts")]
+struct Options {
+    /// The database, as `mysql://user:password@host:port/database`; `demo` makes one of its own there
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start one replica: migrate, and say what there was to do
+    Start {
+        /// End the process after the first migration, as a crash would
+        #[arg(long)]
+        crash: bool,
+    },
+    /// Start many replicas at once on an empty database, and fail unless it was migrated once
+    Demo {
+        /// How many
+        #[arg(long, value_name = "N", default_value = "8")]
+        processes: usize,
+
+        /// Let the first one that migrates crash half-way
+        #[arg(long)]
+        crash: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let ended = match options.command {
+        Command::Start { crash } => start(&options.database_url, crash),
+        Command::Demo { processes, crash } => demo::demo(&options.database_url, processes, crash),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(url: &str, crash: bool) -> Result<(), Box<dyn Error>> {
+    let mut conn = MysqlConnection::establish(url)?;
+    let migrations = migrate(&mut conn, crash).map_err(|error| error as Box<dyn Error>)?;
+    match migrations.len() {
+        0 => println!("nothing to do"),
+        _ => println!("migrated: {}", migrations.join(", ")),
+    }
+    Ok(())
+}
+
+/// Runs what is pending, one after the other; answers with their versions.
+#[with_lock("schema-migrations", timeout = PATIENCE)]
+fn migrate(
+    conn: &mut MysqlConnection,
+    crash: bool,
+) -> Result<Vec<String>, Box<dyn Error + Send + Sync>> {
+    let all = MigrationSource::<Mysql>::migrations(&MIGRATIONS)?;
+    let mut done = Vec::new();
+    while conn.has_pending_migration(MIGRATIONS)? {
+        println!("migrating, {} of {}", conn.applied_migrations()?.len() + 1, all.len());
+        done.push(conn.run_next_migration(MIGRATIONS)?.to_string());
+        if crash {
+            println!("crashing");
+            std::process::abort();
+        }
+    }
+    Ok(done)
+}

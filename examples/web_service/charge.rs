@@ -1,0 +1,94 @@
+//! What a request does, under the lock of its customer.
+
+use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, PoolError, PooledConnection};
+use diesel::sql_types::Double;
+use diesel_locks::with_lock;
+
+diesel::table! {
+    customers (id) {
+        id -> Integer,
+        owes -> Integer,
+    }
+}
+
+diesel::table! {
+    payments (id) {
+        id -> Integer,
+        customer_id -> Integer,
+        cents -> Integer,
+    }
+}
+
+/// Why a customer was not charged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChargeError {
+    #[error("another request is charging this customer")]
+    Busy,
+    #[error("this customer owes nothing")]
+    Charged,
+    #[error("there is no such customer")]
+    NoSuchCustomer,
+    #[error("no connection to the database is free: {0}")]
+    NoConnection(PoolError),
+    #[error(transparent)]
+    Failed(diesel_locks::Error),
+}
+
+impl From<diesel_locks::Error> for ChargeError {
+    fn from(error: diesel_locks::Error) -> Self {
+        match error {
+            diesel_locks::Error::Timeout { .. } => Self::Busy,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for ChargeError {
+    fn from(error: diesel::result::Error) -> Self {
+        diesel_locks::Error::from(error).into()
+    }
+}
+
+pub(crate) fn create_tables(conn: &mut MysqlConnection) -> QueryResult<()> {
+    conn.batch_execute(
+        "CREATE TABLE IF NOT EXISTS customers (id INT PRIMARY KEY, owes INT NOT NULL);
+         CREATE TABLE IF NOT EXISTS payments
+         (id INT PRIMARY KEY AUTO_INCREMENT, customer_id INT NOT NULL, cents INT NOT NULL)",
+    )
+}
+
+/// Charges what the customer owes, and says how much that was.
+///
+/// The provider of payments is asked in the middle, outside of any transaction: without the lock,
+/// two requests at once would both find the customer in debt.
+#[with_lock("invoice-{customer_id}", timeout = 0.1)]
+pub(crate) fn charge(
+    conn: &mut PooledConnection<ConnectionManager<MysqlConnection>>,
+    customer_id: i32,
+) -> Result<i32, ChargeError> {
+    let customer = customers::table.find(customer_id);
+    let cents: Option<i32> = customer.select(customers::owes).first(conn).optional()?;
+    match cents {
+        None => return Err(ChargeError::NoSuchCustomer),
+        Some(0) => return Err(ChargeError::Charged),
+        Some(_) => {}
+    }
+    let cents = cents.unwrap_or_default();
+    ask_provider(conn)?;
+    conn.transaction(|conn| {
+        diesel::insert_into(payments::table)
+            .values((payments::customer_id.eq(customer_id), payments::cents.eq(cents)))
+            .execute(conn)?;
+        diesel::update(customer).set(customers::owes.eq(0)).execute(conn)?;
+        Ok(cents)
+    })
+}
+
+/// Stands for a call to a provider of payments, which takes its time.
+fn ask_provider(conn: &mut MysqlConnection) -> QueryResult<()> {
+    diesel::select(sql::<Double>("SLEEP(0.3)")).execute(conn)?;
+    Ok(())
+}
