@@ -14,5 +14,10 @@ documents! {
     guide: "../docs/README.md",
     named_locks: "../docs/named-locks.md",
     table_locks: "../docs/table-locks.md",
+    attributes: "../docs/attributes.md",
     errors: "../docs/errors.md",
+    data_migration: "../docs/data-migration.md",
+    nightly_job: "../docs/nightly-job.md",
+    replicas: "../docs/replicas.md",
+    web_service: "../docs/web-service.md",
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[cfg(test)]
+mod blockers;
+#[cfg(test)]
 mod compile_fail;
 #[cfg(test)]
 mod cut_connections;
@@ -11,6 +13,8 @@ mod derive;
 mod documentation;
 #[cfg(test)]
 mod errors;
+#[cfg(test)]
+mod held_locks;
 #[cfg(test)]
 mod named_lock_faults;
 #[cfg(test)]
@@ -27,6 +31,8 @@ mod named_locks;
 mod owned_guards;
 #[cfg(test)]
 mod round_trips;
+#[cfg(test)]
+mod server_inspect;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
@@ -57,6 +63,10 @@ mod table_lock_storms;
 mod table_lock_transactions;
 #[cfg(test)]
 mod table_locks;
+#[cfg(test)]
+mod tracing;
+#[cfg(test)]
+mod waiters;
 #[cfg(test)]
 mod with_lock;
 #[cfg(test)]

@@ -103,10 +103,12 @@ alone! {
         proxy.expect("with", 2, || LOCK.with(conn, body).unwrap());
         proxy.expect("with, fraction", 3, || LOCK.timeout(FRACTION).with(conn, body).unwrap());
         proxy.expect("try_with", 2, || assert!(LOCK.try_with(conn, body).unwrap().is_some()));
-        // Three each for the batch that begins and for Diesel's COMMIT.
-        proxy.expect("transaction", 8, || LOCK.transaction(conn, body).unwrap());
+        // Three each for the statement that begins and for Diesel's COMMIT, one for what refuses an
+        // open transaction.
+        LOCK.transaction(conn, body).unwrap();
+        proxy.expect("transaction", 9, || LOCK.transaction(conn, body).unwrap());
         let failing = |_: &mut MysqlConnection| Err::<(), _>(Error::NoTables);
-        proxy.expect("transaction, rolled back", 8, || {
+        proxy.expect("transaction, rolled back", 9, || {
             LOCK.transaction(conn, failing).unwrap_err();
         });
     }

@@ -30,7 +30,7 @@ pub(crate) enum State {
 impl Fault {
     /// Asks the server what happened. To be called before any other statement.
     ///
-    /// A lost connection is marked, so that a pool throws it away.
+    /// A lost connection is marked as broken, so that a pool throws it away.
     pub(crate) fn of(error: DieselError, conn: &mut MysqlConnection) -> Self {
         if !matches!(error, DieselError::DatabaseError(..)) {
             // Diesel's own: the server may never have heard of it.
@@ -41,7 +41,7 @@ impl Fault {
             Ok(None) => State::Unknown,
             Err(_) if conn.batch_execute(statement::NOTHING).is_ok() => State::Unknown,
             Err(_) => {
-                mark_broken(conn);
+                give_up(conn);
                 State::Gone
             }
         };
@@ -62,7 +62,9 @@ impl Fault {
                 Error::InvalidName { name: what, reason: self.error.to_string() }
             }
             Meaning::NoDatabase => Error::NoDatabase,
-            Meaning::WaitLimit | Meaning::Other => Error::Diesel(self.error),
+            Meaning::TableNotLocked | Meaning::WaitLimit | Meaning::Other => {
+                Error::Diesel(self.error)
+            }
         }
     }
 }
@@ -87,9 +89,7 @@ pub(crate) fn insist<T>(
         match attempt(conn) {
             Err(_) if tries < TRIES => tries += 1,
             Err(error) => {
-                // Fails where it succeeds, since it answers to a connection that is then gone.
-                let _ = conn.batch_execute(statement::KILL_SELF);
-                mark_broken(conn);
+                give_up(conn);
                 return Err(error);
             }
             done => return done,
@@ -97,7 +97,12 @@ pub(crate) fn insist<T>(
     }
 }
 
-/// Diesel's way to say that a connection is of no more use; pools ask for it.
-pub(crate) fn mark_broken(conn: &mut MysqlConnection) {
+/// Closes a connection that answers no more, or not as it should, so that the server frees what it
+/// may still hold; and marks it as broken, which is what pools ask for.
+fn give_up(conn: &mut MysqlConnection) {
+    for _ in 0..TRIES {
+        // An error is no answer: it comes where this was done, and where it was interrupted.
+        let _ = conn.batch_execute(statement::KILL_SELF);
+    }
     AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
 }

@@ -78,7 +78,12 @@
 //! - `mysql` (default): Diesel's connection, which links to the system's client library. Without it
 //!   there are only [`LockableTable`] and [`Error`].
 //! - `bundled`: builds that library from source instead.
+//! - `tracing`: a span for each acquire, at the level DEBUG, with the lock, the limit, how long it waited
+//!   and what came of it; and an event, at the level WARN, for a release that failed while its guard
+//!   was dropped. Without the feature there is no such dependency, and nothing is printed in either case.
 
+#[cfg(feature = "mysql")]
+mod client;
 #[cfg(feature = "mysql")]
 mod connection;
 mod error;
@@ -91,11 +96,15 @@ mod lockable;
 #[cfg(feature = "mysql")]
 mod name;
 #[cfg(feature = "mysql")]
+mod server;
+#[cfg(feature = "mysql")]
 mod statement;
 #[cfg(feature = "mysql")]
 mod table_lock;
 #[cfg(feature = "mysql")]
 mod timeout;
+#[cfg(feature = "mysql")]
+mod trace;
 #[cfg(feature = "mysql")]
 mod transaction;
 
@@ -108,7 +117,11 @@ pub use diesel_locks_derive::{with_lock, with_table_lock};
 
 pub use crate::error::{AcquireOwnedError, Error};
 #[cfg(feature = "mysql")]
-pub use crate::lock::{Lock, LockGuard};
+pub use crate::lock::{Holder, Lock, LockGuard, Waiter};
 pub use crate::lockable::{LockableTable, Parents, TableName};
 #[cfg(feature = "mysql")]
-pub use crate::table_lock::{TableLock, TableLockGuard};
+pub use crate::server::{
+    BinlogFormat, Flavour, GroupReplication, HeldLocks, NameLimit, Server, Warning,
+};
+#[cfg(feature = "mysql")]
+pub use crate::table_lock::{Blocker, TableLock, TableLockGuard};

@@ -8,6 +8,8 @@ use diesel::query_builder::{QueryBuilder, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::{QuerySource, Table};
 
+use crate::error::Error;
+
 /// A Diesel model, or a table, that a [`TableLock`](crate::TableLock) can lock by its type.
 ///
 /// Every table that Diesel knows is lockable: `write::<schema::audit_log::table>()`. For models it
@@ -87,6 +89,28 @@ pub struct TableName {
 }
 
 impl TableName {
+    /// Its database, unless that is the connection's.
+    #[must_use]
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    /// Its name in the database.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The name in Diesel's SQL for it, which is the only way that Diesel gives it.
+    fn from_sql(sql: &str) -> Option<Self> {
+        let (first, rest) = identifier(sql)?;
+        if rest.is_empty() {
+            return Some(first.into());
+        }
+        let (second, rest) = identifier(rest.strip_prefix('.')?)?;
+        rest.is_empty().then(|| (first, second).into())
+    }
+
     fn to_sql(&self) -> QueryResult<String> {
         let mut sql = MysqlQueryBuilder::new();
         if let Some(database) = &self.database {
@@ -98,8 +122,9 @@ impl TableName {
     }
 
     /// What no server would answer clearly.
-    fn fault(&self) -> Option<&'static str> {
-        self.database.iter().chain([&self.table]).find_map(|name| name_fault(name))
+    fn fault(&self) -> Option<(&str, &'static str)> {
+        let mut names = self.database.iter().chain([&self.table]);
+        names.find_map(|name| name_fault(name).map(|reason| (name.as_str(), reason)))
     }
 }
 
@@ -131,6 +156,28 @@ impl From<String> for TableName {
 impl<Database: Into<String>, Name: Into<String>> From<(Database, Name)> for TableName {
     fn from((database, table): (Database, Name)) -> Self {
         Self { database: Some(database.into()), table: table.into() }
+    }
+}
+
+/// Quoted, as the statements have it.
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_sql().map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Takes a quoted identifier off the front.
+fn identifier(sql: &str) -> Option<(String, &str)> {
+    let mut rest = sql.strip_prefix('`')?;
+    let mut name = String::new();
+    loop {
+        let (text, after) = rest.split_once('`')?;
+        name.push_str(text);
+        let Some(quoted) = after.strip_prefix('`') else {
+            return Some((name, after));
+        };
+        name.push('`');
+        rest = quoted;
     }
 }
 
@@ -178,8 +225,8 @@ impl Tables {
     }
 
     pub(crate) fn add_named(&mut self, name: &TableName, level: Level) {
-        if let Some(reason) = name.fault() {
-            return self.refuse_name(&name.table, reason);
+        if let Some((refused, reason)) = name.fault() {
+            return self.refuse_name(refused, reason);
         }
         match name.to_sql() {
             Ok(name) => self.add(TableReference { name, alias: None }, level),
@@ -210,6 +257,21 @@ impl Tables {
     pub(crate) fn is_empty(&self) -> bool {
         self.locked.is_empty()
     }
+
+    /// The tables, each once, whatever its aliases.
+    pub(crate) fn names(&self) -> Result<Vec<TableName>, Error> {
+        let mut names = Vec::new();
+        for (table, _) in &self.locked {
+            let name = TableName::from_sql(&table.name).ok_or_else(|| Error::InvalidName {
+                name: table.name.clone(),
+                reason: "it is not the name of a table".to_owned(),
+            })?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
 }
 
 /// `LOCK TABLES` takes this list.
@@ -229,5 +291,31 @@ impl fmt::Display for Tables {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_in_sql_is_read_as_it_was_written(
+            database in prop::option::of("[a-z`.é ]{1,8}"),
+            table in "[a-z`.é ]{1,8}",
+        ) {
+            let name = TableName { database, table };
+            let sql = name.to_sql().unwrap_or_default();
+            prop_assert_eq!(TableName::from_sql(&sql), Some(name));
+        }
+
+        #[test]
+        fn other_sql_is_no_name(sql in "[a`. ]{0,8}") {
+            if let Some(name) = TableName::from_sql(&sql) {
+                prop_assert_eq!(name.to_sql().unwrap_or_default(), sql);
+            }
+        }
     }
 }

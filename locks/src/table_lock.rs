@@ -1,5 +1,6 @@
 //! Table locks.
 
+mod blockers;
 mod guard;
 pub(crate) mod held;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use diesel::mysql::MysqlConnection;
 
+pub use self::blockers::Blocker;
 pub use self::guard::TableLockGuard;
 use crate::error::{AcquireOwnedError, Error};
 use crate::lockable::{Level, LockableTable, TableName, Tables};
@@ -98,11 +100,12 @@ impl TableLock {
         self
     }
 
-    /// Sets how long to wait for each table at most: `lock_wait_timeout`, in whole seconds rounded
-    /// up, from one second to a year. Without it the session's own is in force: a day on MariaDB
-    /// and a year on MySQL, unless the server is configured otherwise.
+    /// Sets how long to wait for each table at most, in whole seconds rounded up, from one second to
+    /// a year: `lock_wait_timeout`, and `innodb_lock_wait_timeout` for what InnoDB locks by itself.
+    /// Without it the session's own are in force: a day on MariaDB and a year on MySQL, unless the
+    /// server is configured otherwise.
     ///
-    /// It holds for the body too, and is put back afterwards.
+    /// They hold for the body too, and are put back afterwards.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
@@ -159,6 +162,43 @@ impl TableLock {
         body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         self.acquire(conn)?.run(body)
+    }
+
+    /// The other connections that hold or wait for metadata locks on these tables: whom this lock
+    /// would wait for, and who would be before it. Not all of them are in its way: readers are not
+    /// in that of a [`read`](Self::read) lock.
+    ///
+    /// ```no_run
+    /// # use diesel::prelude::*;
+    /// # use diesel_locks::{Error, TableLock};
+    /// # use std::time::Duration;
+    /// # fn migrate(conn: &mut MysqlConnection) -> Result<(), Error> {
+    /// let lock = TableLock::new().write_table("orders").timeout(Duration::from_secs(5));
+    /// match lock.with(conn, |conn| diesel::sql_query("…").execute(conn)) {
+    ///     Err(Error::Timeout { .. }) => {
+    ///         for blocker in lock.blockers(conn)? {
+    ///             eprintln!("in the way: {blocker}");
+    ///         }
+    ///     }
+    ///     done => drop(done?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It is read from `performance_schema`, on MariaDB where that is on and its instrument
+    /// `wait/lock/metadata/sql/mdl` too; else from MariaDB's plugin `metadata_lock_info`, which lists
+    /// those that hold a lock, and not those that wait. Of a view only the locks on the view itself are
+    /// told, and locks on all of a server or a database (`FLUSH TABLES WITH READ LOCK`, backups,
+    /// `DROP DATABASE`) are not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where the server does not tell, or not this user, and inside a table
+    /// lock; it says what to do. [`Error::NoTables`], [`Error::InvalidName`],
+    /// [`Error::NoDatabase`], [`Error::Interrupted`], or Diesel's. An unknown table has no blockers.
+    pub fn blockers(&self, conn: &mut MysqlConnection) -> Result<Vec<Blocker>, Error> {
+        blockers::blockers(self, conn)
     }
 }
 

@@ -19,6 +19,13 @@ pub(crate) enum Timeout {
 
 impl Timeout {
     pub(crate) const NONE: Self = Self::After(Duration::ZERO);
+
+    pub(crate) fn limit(self) -> Option<Duration> {
+        match self {
+            Self::After(limit) => Some(limit),
+            Self::Never => None,
+        }
+    }
 }
 
 /// Rounds a limit for table locks up to what `lock_wait_timeout` takes: whole seconds, from one to

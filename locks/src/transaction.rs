@@ -1,5 +1,6 @@
 //! Diesel's transactions, begun and ended so that its transaction manager always knows.
 
+use diesel::RunQueryDsl;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
@@ -65,7 +66,11 @@ pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
 ///
 /// [`Error::InTransaction`] where one is, one that Diesel never saw included.
 pub(crate) fn begin(conn: &mut MysqlConnection, what: &str) -> Result<(), Error> {
-    match Manager::begin_transaction_sql(conn, statement::BEGIN) {
+    // One by one: a batch of both could be struck by `KILL QUERY` in between, and never return.
+    let begun = statement::RefuseOpen
+        .execute(conn)
+        .and_then(|_| Manager::begin_transaction_sql(conn, statement::BEGIN));
+    match begun {
         Ok(()) => Ok(()),
         Err(DieselError::AlreadyInTransaction) => Err(Error::InTransaction),
         Err(error) => Err(Fault::of(error, conn).into_error(what)),

@@ -8,6 +8,7 @@ use diesel::mysql::MysqlConnection;
 use super::HeldLock;
 use crate::connection::Lent;
 use crate::error::Error;
+use crate::trace;
 
 /// A named lock that is held, and the connection that holds it.
 ///
@@ -78,8 +79,8 @@ where
 {
     fn drop(&mut self) {
         if let Some(mut conn) = self.conn.take_if_whole() {
-            // Nobody is left to tell.
-            let _ = self.held.release(&mut conn);
+            let released = self.held.release(&mut conn);
+            trace::dropped("named lock", Some(self.held.name()), released);
         }
     }
 }

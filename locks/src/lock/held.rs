@@ -15,6 +15,7 @@ use crate::name::FullName;
 use crate::statement::Meaning;
 use crate::statement::named::{self, Acquire, Look, LookRow, Release};
 use crate::timeout::{Stopped, Timeout, Wait};
+use crate::trace::{self, Wanted};
 
 /// A lock that some connection holds, under the name that it was taken by.
 #[derive(Debug)]
@@ -37,27 +38,31 @@ enum Outcome {
 
 impl HeldLock {
     pub(crate) fn acquire(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<Self, Error> {
-        match wait_for(lock, lock.timeout, conn)? {
-            Outcome::Taken(held) => Ok(held),
-            Outcome::Busy { name, holder } => Err(Error::Timeout {
-                what: name.to_string(),
-                limit: match lock.timeout {
-                    Timeout::After(limit) => limit,
-                    Timeout::Never => Duration::MAX,
-                },
-                holder,
-            }),
-        }
+        trace::acquire(
+            &lock.wanted(lock.timeout),
+            |_| "acquired",
+            || match wait_for(lock, lock.timeout, conn)? {
+                Outcome::Taken(held) => Ok(held),
+                Outcome::Busy { name, holder } => Err(Error::Timeout {
+                    what: name.to_string(),
+                    limit: lock.timeout.limit().unwrap_or(Duration::MAX),
+                    holder,
+                }),
+            },
+        )
     }
 
     pub(crate) fn try_acquire(
         lock: &Lock<'_>,
         conn: &mut MysqlConnection,
     ) -> Result<Option<Self>, Error> {
-        match wait_for(lock, Timeout::NONE, conn)? {
-            Outcome::Taken(held) => Ok(Some(held)),
-            Outcome::Busy { .. } => Ok(None),
-        }
+        let outcome = |held: &Option<Self>| if held.is_some() { "acquired" } else { "busy" };
+        trace::acquire(&lock.wanted(Timeout::NONE), outcome, || {
+            match wait_for(lock, Timeout::NONE, conn)? {
+                Outcome::Taken(held) => Ok(Some(held)),
+                Outcome::Busy { .. } => Ok(None),
+            }
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -169,7 +174,7 @@ const MYSQL_LIMIT: usize = 64;
 /// MariaDB counts bytes: 64 times three; measured on 10.11.
 const MARIADB_LIMIT: usize = 192;
 
-fn error_for(name: &FullName, fault: Fault) -> Error {
+pub(super) fn error_for(name: &FullName, fault: Fault) -> Error {
     let text = name.as_string();
     let characters = text.chars().count();
     let reason = match fault.state {
@@ -197,13 +202,17 @@ fn look(name: &FullName, conn: &mut MysqlConnection) -> Result<LookRow, Error> {
     })
 }
 
-pub(super) fn holder(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<Option<u64>, Error> {
+/// The full name, and who holds the lock.
+pub(super) fn settled(
+    lock: &Lock<'_>,
+    conn: &mut MysqlConnection,
+) -> Result<(FullName, Option<u64>), Error> {
     let mut name = lock.guess()?;
     loop {
         let (database, holder, _) = look(&name, conn)?;
         match lock.correct(&name, database)? {
             Some(corrected) => name = corrected,
-            None => return Ok(holder),
+            None => return Ok((name, holder)),
         }
     }
 }
@@ -211,13 +220,20 @@ pub(super) fn holder(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<Opti
 pub(super) fn release(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<(), Error> {
     let mut name = lock.guess()?;
     loop {
-        if release_once(&name, conn)? {
+        let released = release_once(&name, conn);
+        if let Ok(true) = released {
             return Ok(());
         }
-        let (database, ..) = look(&name, conn)?;
+        // After an error too: what was not released may go by the name of another database.
+        let database = match (look(&name, conn), &released) {
+            (Ok((database, ..)), _) => database,
+            (Err(error), Ok(_)) => return Err(error),
+            (Err(_), Err(_)) => return released.map(drop),
+        };
         match lock.correct(&name, database)? {
             Some(corrected) => name = corrected,
-            None => return Err(not_held(&name)),
+            None if released.is_ok() => return Err(not_held(&name)),
+            None => return released.map(drop),
         }
     }
 }
@@ -231,6 +247,10 @@ pub(super) fn release_all(conn: &mut MysqlConnection) -> Result<u64, Error> {
 }
 
 impl Lock<'_> {
+    fn wanted(&self, timeout: Timeout) -> Wanted<'_> {
+        Wanted { kind: "named lock", name: &self.name, timeout: timeout.limit() }
+    }
+
     /// The full name, if the connection's database is the one that was seen last.
     fn guess(&self) -> Result<FullName, Error> {
         let refused = |reason: &str| Error::InvalidName {

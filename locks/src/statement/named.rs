@@ -50,7 +50,10 @@ fn guarded<'b>(
     Ok(())
 }
 
-fn push_name<'b>(mut out: AstPass<'_, 'b, Mysql>, name: &'b FullName) -> QueryResult<()> {
+pub(super) fn push_name<'b>(
+    mut out: AstPass<'_, 'b, Mysql>,
+    name: &'b FullName,
+) -> QueryResult<()> {
     if name.is_shortened() {
         out.push_sql("CONCAT(LEFT(");
         out.push_bind_param::<Text, _>(name.as_string())?;
@@ -215,19 +218,31 @@ macro_rules! cached_by_text {
 }
 cached_by_text!(Acquire, Release, Look);
 
-/// `RELEASE_LOCK` as plain text, for when a prepared statement cannot be had. The name is sent in
-/// hexadecimal digits, so that nothing in it needs quoting.
+/// `RELEASE_LOCK` as plain text, for when a prepared statement cannot be had. Names are sent in
+/// hexadecimal digits, so that nothing in them needs quoting.
 pub(crate) fn release_as_text(name: &FullName) -> String {
-    let mut literal = String::from("CONVERT(X'");
-    for byte in name.as_string().bytes() {
-        // Writing to a string cannot fail.
-        let _ = write!(literal, "{byte:02X}");
-    }
-    literal.push_str("' USING utf8mb4)");
+    let mut literal = format!("CONVERT({} USING utf8mb4)", hexadecimal(name.as_string()));
     if name.is_shortened() {
         literal = format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))");
     }
-    format!("DO RELEASE_LOCK({literal})")
+    let release = format!("RELEASE_LOCK({literal})");
+    match name.database() {
+        Some(database) => {
+            let database = hexadecimal(database);
+            format!("DO IF(CAST(DATABASE() AS BINARY) = {database}, {release}, NULL)")
+        }
+        None => format!("DO {release}"),
+    }
+}
+
+fn hexadecimal(text: &str) -> String {
+    let mut literal = String::from("X'");
+    for byte in text.bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(literal, "{byte:02X}");
+    }
+    literal.push('\'');
+    literal
 }
 
 /// What to select to release all, and to learn how many there were.

@@ -38,13 +38,13 @@ fn saved_or(saved: &str, variable: &str) -> String {
 pub(crate) const STATE: (&str, &str) =
     ("@diesel_locks_autocommit IS NOT NULL", "CAST(@@lock_wait_timeout AS UNSIGNED) LIMIT 1");
 
-/// Unlocks, and puts the session back to what it was; running it again changes nothing.
-///
-/// `ROLLBACK` first: where the transaction could not be ended before, both other statements would
-/// commit it.
-pub(crate) fn end() -> String {
+/// Unlocks. Commits, where the transaction was not ended before.
+pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
+
+/// Puts the session back to what it was; running it again changes nothing.
+pub(crate) fn restore() -> String {
     let back =
         SESSION.map(|(saved, variable)| format!("{variable} = {}", saved_or(saved, variable)));
     let forgotten = SESSION.map(|(saved, _)| format!("{saved} = NULL"));
-    format!("ROLLBACK; UNLOCK TABLES; SET {}, {}", back.join(", "), forgotten.join(", "))
+    format!("SET {}, {}", back.join(", "), forgotten.join(", "))
 }

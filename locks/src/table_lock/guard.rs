@@ -8,6 +8,7 @@ use diesel::mysql::MysqlConnection;
 use super::held;
 use crate::connection::Lent;
 use crate::error::Error;
+use crate::trace;
 
 /// Tables that are locked, and the connection that has locked them, in a transaction.
 ///
@@ -79,8 +80,8 @@ where
 {
     fn drop(&mut self) {
         if let Some(mut conn) = self.conn.take_if_whole() {
-            // Nobody is left to tell.
-            let _ = held::roll_back(&mut conn);
+            let released = held::roll_back(&mut conn);
+            trace::dropped("table lock", None, released);
         }
     }
 }

@@ -12,11 +12,18 @@ use diesel::sql_types::{BigInt, Bool, Unsigned};
 use super::TableLock;
 use crate::error::Error;
 use crate::fault::{Fault, State, insist};
-use crate::statement::{Meaning, tables};
+use crate::statement::{self, Meaning, tables};
 use crate::timeout::table_wait_seconds;
+use crate::trace::{self, Wanted};
 use crate::transaction;
 
 pub(crate) fn acquire(lock: &TableLock, conn: &mut MysqlConnection) -> Result<(), Error> {
+    let wanted = Wanted { kind: "table lock", name: &lock.tables, timeout: lock.timeout };
+    trace::acquire(&wanted, |()| "acquired", || wait_for(lock, conn))
+}
+
+/// What no server needs to be asked about.
+pub(super) fn refuse_unusable(lock: &TableLock) -> Result<(), Error> {
     if let Some(refused) = lock.tables.refused() {
         let (name, reason) = (refused.name.clone(), refused.reason.clone());
         return Err(Error::InvalidName { name, reason });
@@ -24,6 +31,11 @@ pub(crate) fn acquire(lock: &TableLock, conn: &mut MysqlConnection) -> Result<()
     if lock.tables.is_empty() {
         return Err(Error::NoTables);
     }
+    Ok(())
+}
+
+fn wait_for(lock: &TableLock, conn: &mut MysqlConnection) -> Result<(), Error> {
+    refuse_unusable(lock)?;
     let seconds = lock.timeout.map(table_wait_seconds);
     let batch = tables::begin(&lock.to_string(), seconds);
     match AnsiTransactionManager::begin_transaction_sql(conn, &batch) {
@@ -42,22 +54,36 @@ pub(crate) fn acquire(lock: &TableLock, conn: &mut MysqlConnection) -> Result<()
 /// Commits, then unlocks and puts the session back whether that succeeded or not.
 pub(crate) fn commit(conn: &mut MysqlConnection) -> Result<(), Error> {
     let committed = transaction::commit(conn);
-    let ended = end(conn);
-    committed?;
-    ended
+    end(committed, conn)
 }
 
 /// Rolls back, then unlocks and puts the session back.
 pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
+    if transaction::refuse_open(conn).is_ok() {
+        // The body has ended the transaction by itself; what it wrote since, Diesel does not see.
+        return end_for_certain(conn);
+    }
     let rolled_back = transaction::roll_back(conn);
-    let ended = end(conn);
-    rolled_back?;
-    ended
+    end(rolled_back, conn)
 }
 
-fn end(conn: &mut MysqlConnection) -> Result<(), Error> {
-    let batch = tables::end();
-    insist(conn, |conn| conn.batch_execute(&batch)).map_err(Error::Diesel)
+fn end(transaction: Result<(), Error>, conn: &mut MysqlConnection) -> Result<(), Error> {
+    let batch = || format!("{}; {}", tables::UNLOCK, tables::restore());
+    if transaction.is_err() || conn.batch_execute(&batch()).is_err() {
+        let ended = end_for_certain(conn);
+        transaction.and(ended)
+    } else {
+        Ok(())
+    }
+}
+
+/// One by one, each until it is done. `ROLLBACK` first: what may still be open would be committed by
+/// the others.
+fn end_for_certain(conn: &mut MysqlConnection) -> Result<(), Error> {
+    for statement in [statement::ROLLBACK, tables::UNLOCK, &tables::restore()] {
+        insist(conn, |conn| conn.batch_execute(statement)).map_err(Error::Diesel)?;
+    }
+    Ok(())
 }
 
 /// After a failed batch, of which any statement may have been run.
@@ -67,15 +93,16 @@ fn undo(lock: &TableLock, fault: Fault, conn: &mut MysqlConnection) -> Error {
     if matches!(fault.state, State::Gone | State::Known(Meaning::InTransaction)) {
         return fault.into_error(&what);
     }
-    let limit = match insist(conn, state) {
-        Ok((changed, limit)) => {
-            if changed && let Err(error) = end(conn) {
-                return error;
-            }
-            Duration::from_secs(limit)
-        }
+    let (changed, limit) = match insist(conn, state) {
+        Ok(state) => state,
         Err(error) => return Error::Diesel(error),
     };
+    if changed {
+        if let Err(error) = end_for_certain(conn) {
+            return error;
+        }
+    }
+    let limit = Duration::from_secs(limit);
     if fault.state == State::Known(Meaning::WaitLimit) {
         return Error::Timeout { what, limit, holder: None };
     }

@@ -1,0 +1,145 @@
+//! What server this is: the survey.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diesel::mysql::Mysql;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::{Binary, Nullable};
+
+/// A fact and its value. As bytes: what a session has chosen for its results does not apply to
+/// them, and not all that a server lists is text.
+pub(crate) type FactRow = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// Facts that are no variables; with a space, so that they cannot be taken for one.
+pub(crate) mod fact {
+    pub(crate) const PLUGIN: &str = "the plugin";
+    pub(crate) const READABLE: &str = "a table";
+    pub(crate) const INSTRUMENT: &str = "the instrument";
+    pub(crate) const CONSUMER: &str = "the consumer";
+    pub(crate) const MEMBER: &str = "a member";
+}
+
+macro_rules! variables {
+    () => {
+        "('version', 'version_comment', 'innodb_table_locks', 'innodb_deadlock_detect', \
+          'lower_case_table_names', 'log_bin', 'binlog_format', 'read_only', 'super_read_only', \
+          'innodb_read_only', 'performance_schema', 'wsrep_on', 'group_replication_group_name', \
+          'group_replication_single_primary_mode')"
+    };
+}
+
+/// What everybody may ask. Of the two comments each server runs its own, so that one statement is
+/// one for both. <https://dev.mysql.com/doc/refman/8.4/en/comments.html>,
+/// <https://mariadb.com/docs/server/reference/sql-structure/comment-syntax>
+///
+/// `information_schema.TABLES` lists what the user may read.
+const PLAIN: &str = concat!(
+    "SELECT CAST(VARIABLE_NAME AS BINARY), CAST(VARIABLE_VALUE AS BINARY) FROM \
+     /*!80000 performance_schema.global_variables */ \
+     /*M!100000 information_schema.GLOBAL_VARIABLES */ WHERE VARIABLE_NAME IN ",
+    variables!(),
+    " UNION ALL SELECT CAST('the plugin' AS BINARY), CAST(PLUGIN_NAME AS BINARY) \
+      FROM information_schema.PLUGINS \
+      WHERE PLUGIN_NAME = 'METADATA_LOCK_INFO' AND PLUGIN_STATUS = 'ACTIVE' \
+      UNION ALL SELECT CAST('a table' AS BINARY), CAST(TABLE_NAME AS BINARY) \
+      FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' \
+      AND TABLE_NAME IN ('metadata_locks', 'threads', 'setup_instruments', 'setup_consumers')"
+);
+
+/// What only those may ask who may read `performance_schema`. The privileges for all of a statement
+/// are checked before any of it is run, so that this is another one.
+const PRIVILEGED: &str = " UNION ALL SELECT CAST('the instrument' AS BINARY), \
+     CAST(ENABLED AS BINARY) FROM performance_schema.setup_instruments \
+     WHERE NAME = 'wait/lock/metadata/sql/mdl' \
+     UNION ALL SELECT CAST('the consumer' AS BINARY), CAST(ENABLED AS BINARY) \
+     FROM performance_schema.setup_consumers WHERE NAME = 'global_instrumentation' \
+     /*!80000 UNION ALL SELECT CAST('a member' AS BINARY), \
+     CAST(CONCAT(IF(MEMBER_ID = @@server_uuid, 'this', 'other'), ' ', MEMBER_STATE, ' ', MEMBER_ROLE) \
+     AS BINARY) FROM performance_schema.replication_group_members */";
+
+/// A session's `sql_select_limit` may be smaller than the answer.
+pub(crate) const ALL_ROWS: &str = " LIMIT 18446744073709551615";
+
+/// Works where the others do not: while tables are locked, without `performance_schema`, and on
+/// servers of others.
+const SHOW: &str = concat!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ", variables!());
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Privileged,
+    Everybody,
+    VariablesOnly,
+}
+
+/// What server this is.
+///
+/// It is cached, to cost one round trip, and returns rows, so it must never be run again from the
+/// cache once it has failed: each failure begins a new generation, whose text is another statement.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    scope: Scope,
+    generation: u64,
+}
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+impl Survey {
+    pub(crate) fn privileged() -> Self {
+        Self::new(Scope::Privileged)
+    }
+
+    pub(crate) fn of_everybody() -> Self {
+        Self::new(Scope::Everybody)
+    }
+
+    pub(crate) fn variables_only() -> Self {
+        Self::new(Scope::VariablesOnly)
+    }
+
+    fn new(scope: Scope) -> Self {
+        Self { scope, generation: GENERATION.load(Ordering::Relaxed) }
+    }
+
+    /// To be called after a failure, before the next survey on any connection.
+    pub(crate) fn retire() {
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl QueryFragment<Mysql> for Survey {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        match self.scope {
+            Scope::Privileged => {
+                out.push_sql(PLAIN);
+                out.push_sql(PRIVILEGED);
+                out.push_sql(ALL_ROWS);
+            }
+            Scope::Everybody => {
+                out.push_sql(PLAIN);
+                out.push_sql(ALL_ROWS);
+            }
+            Scope::VariablesOnly => {
+                out.unsafe_to_cache_prepared();
+                out.push_sql(SHOW);
+            }
+        }
+        if self.generation > 0 {
+            out.push_sql(" /* ");
+            out.push_sql(&self.generation.to_string());
+            out.push_sql(" */");
+        }
+        Ok(())
+    }
+}
+
+impl Query for Survey {
+    type SqlType = (Nullable<Binary>, Nullable<Binary>);
+}
+
+impl QueryId for Survey {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Conn> diesel::RunQueryDsl<Conn> for Survey {}

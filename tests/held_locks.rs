@@ -1,0 +1,355 @@
+//! Which locks are held: by prefix, from whatever this server lists them in.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_locks::{Error, Lock, TableLock};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::support::alone;
+use crate::support::observer::{Listings, User};
+use crate::support::proxy::Proxy;
+use crate::support::schema::Database;
+use crate::support::server::{self, connection_id, count_and_release_locks};
+
+type Held = BTreeMap<String, u64>;
+
+/// Runs the body where held locks can be read, once for each place; elsewhere expects to be told.
+fn wherever_listed(db: &Database, mut body: impl FnMut()) {
+    Listings::each(|listings| {
+        if listings.any() {
+            body();
+        } else {
+            let remedy = refused(&mut db.connect());
+            assert!(remedy.contains("INSTALL SONAME 'metadata_lock_info'"), "{remedy}");
+        }
+    });
+}
+
+fn refused(conn: &mut MysqlConnection) -> String {
+    match Lock::held_with_prefix("", conn) {
+        Err(Error::Unsupported { remedy, what, .. }) => {
+            assert_eq!(what, "a list of held locks");
+            remedy
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hold(conn: &mut MysqlConnection, names: &[&str]) {
+    for name in names {
+        Lock::new(name).try_acquire(conn).unwrap().unwrap().leak();
+    }
+}
+
+fn held(prefix: &str, conn: &mut MysqlConnection) -> Vec<String> {
+    Lock::held_with_prefix(prefix, conn).unwrap().into_keys().collect()
+}
+
+#[test]
+fn locks_are_listed_by_their_prefix_with_the_connections_that_hold_them() {
+    let db = Database::new();
+    wherever_listed(&db, || {
+        let (mut conn, mut first, mut second) = (db.connect(), db.connect(), db.connect());
+        assert_eq!(Lock::held_with_prefix("", &mut conn).unwrap(), Held::new());
+        hold(&mut first, &["invoice-1", "invoice-2", "report"]);
+        hold(&mut second, &["invoice-3"]);
+        // Re-entry makes no second lock.
+        hold(&mut second, &["invoice-3"]);
+        let (first_id, second_id) = (connection_id(&mut first), connection_id(&mut second));
+        let expected = [("invoice-1", first_id), ("invoice-2", first_id), ("invoice-3", second_id)];
+        let expected: Held = expected.map(|(name, id)| (name.to_owned(), id)).into();
+        for conn in [&mut conn, &mut first] {
+            assert_eq!(Lock::held_with_prefix("invoice-", conn).unwrap(), expected);
+        }
+        assert_eq!(held("report", &mut conn), ["report"]);
+        assert_eq!(held("", &mut conn).len(), 4);
+        assert!(held("invoices", &mut conn).is_empty());
+        assert!(held("nvoice", &mut conn).is_empty());
+        assert!(held("\0", &mut conn).is_empty());
+        Lock::new("invoice-2").release(&mut first).unwrap();
+        assert_eq!(held("invoice-", &mut conn), ["invoice-1", "invoice-3"]);
+        assert_eq!(count_and_release_locks(&mut first), 2);
+        assert_eq!(count_and_release_locks(&mut second), 2);
+        assert!(held("", &mut conn).is_empty());
+    });
+}
+
+#[test]
+fn the_prefix_is_text_and_not_a_pattern_in_every_mode() {
+    let db = Database::new();
+    let names = ["%", "100%", "100x", "a_b", "axb", r"a\_b", r"a\\b", r"\", "it's", "\"x\"", "`"];
+    let mut modes = vec![
+        "",
+        "ANSI,NO_BACKSLASH_ESCAPES",
+        "TRADITIONAL",
+        "NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT",
+    ];
+    if !server::is_mysql() {
+        modes.push("ORACLE");
+    }
+    wherever_listed(&db, || {
+        let (mut conn, mut holder) = (db.connect(), db.connect());
+        hold(&mut holder, &names);
+        for mode in &modes {
+            conn.batch_execute(&format!("SET sql_mode = '{mode}'")).unwrap();
+            for prefix in names.iter().chain(&["1", "a", r"a\", "it", "z", "100_", "a%"]) {
+                let mut expected: Vec<_> =
+                    names.iter().copied().filter(|name| name.starts_with(prefix)).collect();
+                expected.sort_unstable();
+                assert_eq!(held(prefix, &mut conn), expected, "{prefix} in mode {mode:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn sessions_that_are_set_up_otherwise_see_the_same() {
+    let db = Database::new();
+    wherever_listed(&db, || {
+        let mut holder = db.connect();
+        hold(&mut holder, &["é-1", "é-2"]);
+        for setting in [
+            "sql_select_limit = 1",
+            "sql_select_limit = 0",
+            "NAMES utf8mb4 COLLATE utf8mb4_bin",
+            "character_set_results = NULL",
+            "character_set_results = latin1",
+            "collation_connection = utf8mb4_unicode_ci",
+            "lc_messages = ja_JP",
+            "autocommit = 0",
+            "SESSION TRANSACTION READ ONLY",
+            "sql_safe_updates = 1",
+        ] {
+            let mut conn = db.connect();
+            conn.batch_execute(&format!("SET {setting}")).unwrap();
+            for _ in 0..2 {
+                let held = Lock::held_with_prefix("é", &mut conn);
+                let held: Vec<_> = held
+                    .unwrap_or_else(|error| panic!("{setting}: {error:?}"))
+                    .into_keys()
+                    .collect();
+                assert_eq!(held, ["é-1", "é-2"], "{setting}");
+            }
+        }
+    });
+}
+
+/// As the server lists it.
+fn listed(name: &str) -> String {
+    if server::is_mysql() { name.to_lowercase() } else { name.to_owned() }
+}
+
+#[test]
+fn case_follows_the_servers_rule_for_lock_names() {
+    let db = Database::new();
+    wherever_listed(&db, || {
+        let (mut conn, mut holder) = (db.connect(), db.connect());
+        hold(&mut holder, &["Invoice-Ä", "other"]);
+        let expected: &[&str] = if server::is_mysql() { &["invoice-ä"] } else { &[] };
+        assert_eq!(held("invoice-", &mut conn), expected);
+        assert_eq!(held("INVOICE-Ä", &mut conn), expected);
+        assert_eq!(held("Invoice-Ä", &mut conn), [listed("Invoice-Ä")]);
+        // Accents make a difference on both.
+        assert!(held("Invoice-A", &mut conn).is_empty());
+    });
+}
+
+#[test]
+fn any_names_and_any_prefix() {
+    let db = Database::new();
+    wherever_listed(&db, || {
+        let name = || r"[abAÉé%_\\.'\x60 ж]{1,6}".prop_filter("a name", |name| !name.is_empty());
+        let (conn, holder) = (RefCell::new(db.connect()), RefCell::new(db.connect()));
+        TestRunner::new(ProptestConfig::with_cases(64))
+            .run(
+                &(prop::collection::vec(name(), 0..6), name(), 0..3_usize),
+                |(names, other, cut)| {
+                    let (conn, holder) = (&mut *conn.borrow_mut(), &mut *holder.borrow_mut());
+                    for name in &names {
+                        Lock::new(name).try_acquire(holder).unwrap().unwrap().leak();
+                    }
+                    // Often a prefix of one that is held.
+                    let prefix: String =
+                        names.first().unwrap_or(&other).chars().take(cut).collect();
+                    for prefix in [prefix, other] {
+                        let expected: Vec<_> = names
+                            .iter()
+                            .map(|name| listed(name))
+                            .filter(|name| name.starts_with(&listed(&prefix)))
+                            .collect::<std::collections::BTreeSet<_>>()
+                            .into_iter()
+                            .collect();
+                        prop_assert_eq!(held(&prefix, conn), expected, "{:?}", prefix);
+                    }
+                    count_and_release_locks(holder);
+                    Ok(())
+                },
+            )
+            .unwrap();
+    });
+}
+
+#[test]
+fn only_the_connections_own_database_is_listed() {
+    let db = Database::new();
+    let like = Database::named(&format!("{}x", db.name()));
+    let pattern = Database::named(&format!("{}%", db.name()));
+    wherever_listed(&db, || {
+        let mut holders = [db.connect(), server::connect(), server::connect()];
+        for ((db, name), holder) in
+            [(&db, "here"), (&like, "there"), (&pattern, "pattern")].iter().zip(&mut holders)
+        {
+            db.enter(holder);
+            hold(holder, &[name]);
+        }
+        // Whatever the connection has asked before.
+        let mut conn = server::connect();
+        for _ in 0..2 {
+            for (db, name) in [(&db, "here"), (&like, "there"), (&pattern, "pattern")] {
+                db.enter(&mut conn);
+                assert_eq!(held("", &mut conn), [name]);
+            }
+        }
+        let nowhere = Lock::held_with_prefix("", &mut server::connect());
+        assert!(matches!(nowhere, Err(Error::NoDatabase)), "{nowhere:?}");
+    });
+}
+
+#[test]
+fn server_wide_and_shortened_locks_are_shown_as_the_docs_say() {
+    let db = Database::new();
+    wherever_listed(&db, || {
+        let (mut conn, mut holder) = (db.connect(), db.connect());
+        let long = "n".repeat(100);
+        let lock = Lock::new(&long).shortened();
+        lock.acquire(&mut holder).unwrap().leak();
+        Lock::new("anywhere").server_wide().acquire(&mut holder).unwrap().leak();
+        let prefixed = db.full_name("by hand");
+        Lock::new(&prefixed).server_wide().acquire(&mut holder).unwrap().leak();
+        let held = held("", &mut conn);
+        assert_eq!(held.len(), 2, "{held:?}");
+        assert_eq!(held[0], "by hand");
+        let beginning = "n".repeat(23 - db.full_name("").len());
+        let digits = held[1].strip_prefix(&format!("{beginning}-")).unwrap();
+        assert!(digits.len() == 40 && digits.chars().all(|c| c.is_ascii_hexdigit()), "{held:?}");
+    });
+}
+
+#[test]
+fn what_the_server_lists_cut_is_not_asked_for() {
+    let db = Database::new();
+    let long = "n".repeat(70);
+    wherever_listed(&db, || {
+        let (mut conn, mut holder) = (db.connect(), db.connect());
+        if server::is_mysql() {
+            // No lock has such a name.
+            assert!(held(&long, &mut conn).is_empty());
+            assert!(held("🔒", &mut conn).is_empty());
+            return;
+        }
+        hold(&mut holder, &[&long, "🔒"]);
+        let cut = &long[..64 - db.full_name("").len()];
+        assert!(held("n", &mut conn) == [cut]);
+        for prefix in [long.as_str(), "🔒"] {
+            let refused = Lock::held_with_prefix(prefix, &mut conn);
+            assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
+        }
+    });
+}
+
+#[test]
+fn a_user_with_few_privileges_sees_all_or_is_told_what_is_missing() {
+    let db = Database::new();
+    let user = User::new(&db, &[]);
+    Listings::each(|listings| {
+        let (mut conn, mut root, mut holder) = (user.connect(), db.connect(), db.connect());
+        hold(&mut holder, &["lock"]);
+        if listings.plugin {
+            assert_eq!(held("", &mut conn), ["lock"]);
+        } else {
+            let remedy = refused(&mut conn);
+            let expected = match (server::is_mysql(), listings.performance_schema) {
+                (true, _) => &["`SELECT` on `performance_schema.*`"][..],
+                (false, true) => &["INSTALL SONAME", "`SELECT` on `performance_schema.*`"],
+                (false, false) => &["INSTALL SONAME"],
+            };
+            assert!(expected.iter().all(|part| remedy.contains(part)), "{remedy}");
+        }
+        // What one user may not see is no verdict on another.
+        if listings.any() {
+            assert_eq!(held("", &mut root), ["lock"]);
+            assert_eq!(held("", &mut root), ["lock"]);
+        }
+    });
+}
+
+#[test]
+fn the_privilege_that_is_named_is_enough() {
+    let db = Database::new();
+    let user = User::new(&db, &["SELECT ON performance_schema.*"]);
+    Listings::each(|listings| {
+        if listings.any() {
+            let mut holder = db.connect();
+            hold(&mut holder, &["lock"]);
+            assert_eq!(held("", &mut user.connect()), ["lock"]);
+        }
+    });
+}
+
+#[test]
+fn inside_a_table_lock_it_works_or_says_why_not() {
+    let db = Database::with_tables();
+    Listings::each(|listings| {
+        let mut conn = db.connect();
+        let mut holder = db.connect();
+        hold(&mut holder, &["lock"]);
+        let mut guard = TableLock::new().read_table("places").acquire(&mut conn).unwrap();
+        if listings.plugin {
+            assert_eq!(held("", &mut guard), ["lock"]);
+        } else if listings.performance_schema {
+            let remedy = refused(&mut guard);
+            assert!(remedy.contains("another connection"), "{remedy}");
+        } else {
+            refused(&mut guard);
+        }
+        guard.release().unwrap();
+        // The refusal is not remembered.
+        if listings.any() {
+            assert_eq!(held("", &mut conn), ["lock"]);
+        }
+    });
+}
+
+alone! {
+    fn a_list_of_held_locks_costs_three_round_trips() {
+        let (db, proxy) = (Database::new(), Proxy::new());
+        let user = User::new(&db, &[]);
+        Listings::each(|listings| {
+            if !listings.any() {
+                return;
+            }
+            let conn = &mut db.connect_through(&proxy);
+            Lock::held_with_prefix("", conn).unwrap();
+            // The survey is cached, the list is not.
+            for _ in 0..2 {
+                proxy.expect("held_with_prefix", 3, || {
+                    Lock::held_with_prefix("", conn).unwrap();
+                });
+            }
+            if !listings.plugin {
+                let _ = Lock::held_with_prefix("", &mut user.connect());
+                // The survey that everybody may ask, prepared, and then the one that was cached.
+                proxy.expect("held_with_prefix after another user", 5, || {
+                    Lock::held_with_prefix("", conn).unwrap();
+                });
+                proxy.expect("held_with_prefix", 3, || {
+                    Lock::held_with_prefix("", conn).unwrap();
+                });
+            }
+        });
+    }
+}

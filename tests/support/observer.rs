@@ -1,0 +1,124 @@
+//! Who may see what: users with few privileges, and MariaDB's plugin that lists held locks.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable};
+
+use super::schema::Database;
+use super::server;
+
+/// A user who may do all in one database, and little else.
+pub(crate) struct User<'d> {
+    db: &'d Database,
+}
+
+impl<'d> User<'d> {
+    pub(crate) fn new(db: &'d Database, grants: &[&str]) -> Self {
+        let mut admin = server::connect();
+        let name = db.name();
+        admin
+            .batch_execute(&format!(
+                "CREATE USER '{name}'@'%'; GRANT ALL ON `{name}`.* TO '{name}'@'%'"
+            ))
+            .unwrap();
+        for grant in grants {
+            admin.batch_execute(&format!("GRANT {grant} TO '{name}'@'%'")).unwrap();
+        }
+        Self { db }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.db.name()
+    }
+
+    pub(crate) fn connect(&self) -> MysqlConnection {
+        let url = self.db.url();
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        MysqlConnection::establish(&format!("mysql://{}@{rest}", self.name())).unwrap()
+    }
+}
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        let _ = server::connect().batch_execute(&format!("DROP USER '{}'@'%'", self.name()));
+    }
+}
+
+/// Where this server lists locks, kept as it is until dropped: the plugin belongs to all of the
+/// server, so that one test at a time says whether it is there.
+pub(crate) struct Listings {
+    pub(crate) plugin: bool,
+    pub(crate) performance_schema: bool,
+    before: bool,
+    conn: MysqlConnection,
+    _alone: MutexGuard<'static, ()>,
+}
+
+const PLUGIN_LOADED: &str = "EXISTS (SELECT 1 FROM information_schema.PLUGINS \
+     WHERE PLUGIN_NAME = 'METADATA_LOCK_INFO' AND PLUGIN_STATUS = 'ACTIVE')";
+
+impl Listings {
+    /// With the plugin if the server has it, else without.
+    pub(crate) fn with_plugin() -> Self {
+        Self::new(true)
+    }
+
+    pub(crate) fn without_plugin() -> Self {
+        Self::new(false)
+    }
+
+    /// Each thing that this server can be.
+    pub(crate) fn each(mut body: impl FnMut(&Self)) {
+        let first = Self::without_plugin();
+        body(&first);
+        drop(first);
+        let second = Self::with_plugin();
+        if second.plugin {
+            body(&second);
+        }
+    }
+
+    fn new(wanted: bool) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut conn = server::connect();
+        // Other processes may test on the same server.
+        let lock = sql::<Nullable<Integer>>("GET_LOCK('diesel-locks-tests.listings', 600)");
+        assert_eq!(diesel::select(lock).get_result(&mut conn), Ok(Some(1)));
+        let before = loaded(&mut conn);
+        if !server::is_mysql() && wanted != before {
+            // It may be that the server does not have it.
+            let _ = conn.batch_execute(if wanted { INSTALL } else { UNINSTALL });
+        }
+        let plugin = loaded(&mut conn);
+        assert!(wanted || !plugin);
+        let instrument = sql::<BigInt>(
+            "COUNT(*) FROM performance_schema.setup_instruments \
+             WHERE NAME = 'wait/lock/metadata/sql/mdl' AND ENABLED = 'YES'",
+        );
+        let instrument: i64 = diesel::select(instrument).get_result(&mut conn).unwrap();
+        Self { plugin, performance_schema: instrument > 0, before, conn, _alone: alone }
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.plugin || self.performance_schema
+    }
+}
+
+const INSTALL: &str = "INSTALL SONAME 'metadata_lock_info'";
+const UNINSTALL: &str = "UNINSTALL SONAME 'metadata_lock_info'";
+
+fn loaded(conn: &mut MysqlConnection) -> bool {
+    diesel::select(sql::<Bool>(PLUGIN_LOADED)).get_result(conn).unwrap()
+}
+
+impl Drop for Listings {
+    fn drop(&mut self) {
+        if self.before != self.plugin {
+            let _ = self.conn.batch_execute(if self.before { INSTALL } else { UNINSTALL });
+        }
+    }
+}
