@@ -174,15 +174,13 @@ impl TableLock {
     /// # use std::time::Duration;
     /// # fn migrate(conn: &mut MysqlConnection) -> Result<(), Error> {
     /// let lock = TableLock::new().write_table("orders").timeout(Duration::from_secs(5));
-    /// match lock.with(conn, |conn| diesel::sql_query("…").execute(conn)) {
-    ///     Err(Error::Timeout { .. }) => {
-    ///         for blocker in lock.blockers(conn)? {
-    ///             eprintln!("in the way: {blocker}");
-    ///         }
+    /// let done = lock.with(conn, |conn| Ok(diesel::sql_query("…").execute(conn)?));
+    /// if let Err(Error::Timeout { .. }) = done {
+    ///     for blocker in lock.blockers(conn)? {
+    ///         eprintln!("in the way: {blocker}");
     ///     }
-    ///     done => drop(done?),
     /// }
-    /// # Ok(())
+    /// # done.map(drop)
     /// # }
     /// ```
     ///
