@@ -71,7 +71,7 @@ impl QueryFragment<Mysql> for HeldWithPrefix<'_> {
              CAST(held.id AS UNSIGNED) FROM (SELECT DATABASE() AS name, ",
         );
         push_listed(out.reborrow(), self.case, |mut out| {
-            out.push_sql("CONCAT(DATABASE(), '.', CONVERT(");
+            out.push_sql("CONCAT(CONVERT(DATABASE() USING utf8mb4), '.', CONVERT(");
             out.push_bind_param::<Text, _>(self.prefix)?;
             out.push_sql(" USING utf8mb4))");
             Ok(())
