@@ -63,10 +63,10 @@ impl Progress {
     }
 }
 
-/// So that what is printed next, an error for one, starts on a line of its own.
+/// So that what is printed next, an error for one, does not stand behind the bar.
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.abandon();
+        self.bar.finish_and_clear();
     }
 }
 
