@@ -3,7 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::sql_types::Bool;
 use diesel_locks::{Blocker, Error, TableLock, TableName};
 
 use crate::support::observer::{Listings, User};
@@ -131,6 +134,8 @@ fn names_are_those_of_the_tables_whatever_is_in_them() {
     for conn in [&mut owner, &mut other_owner] {
         conn.batch_execute("CREATE TABLE `a.``b é` (id INT); CREATE TABLE aéb (id INT)").unwrap();
     }
+    let lowered = sql::<Bool>("@@lower_case_table_names > 0");
+    let ignores_case: bool = diesel::select(lowered).get_result(&mut owner).unwrap();
     wherever_listed(&db, |_| {
         other_owner.batch_execute("BEGIN; SELECT * FROM `a.``b é`").unwrap();
         owner.batch_execute("BEGIN; SELECT * FROM `aéb`").unwrap();
@@ -145,6 +150,8 @@ fn names_are_those_of_the_tables_whatever_is_in_them() {
         assert_eq!(ask(TableLock::new().write_table("aéb")), [id]);
         assert!(ask(TableLock::new().write_table((other.name(), "aéb"))).is_empty());
         assert!(ask(TableLock::new().write_table("aeb")).is_empty());
+        let upper = ask(TableLock::new().write_table("AÉB"));
+        assert_eq!(upper, if ignores_case { vec![id] } else { vec![] });
         assert!(ask(TableLock::new().write_table("unknown")).is_empty());
         // Under an alias it is the same table, and told once.
         diesel::table! { #[sql_name = "aéb"] odd (id) { id -> Integer, } }

@@ -1,11 +1,12 @@
 //! What is said of the server under test, and at what cost.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::Text;
 use diesel_locks::{
     BinlogFormat, Error, Flavour, HeldLocks, Lock, NameLimit, Server, TableLock, Warning,
@@ -208,8 +209,9 @@ fn a_connection_that_is_lost_is_an_error() {
 fn what_is_killed_is_an_error_and_can_be_asked_again() {
     watchdog(HANGS, || {
         let db = Database::new();
+        let _listings = Listings::with_plugin();
         let mut conn = db.connect();
-        let id = connection_id(&mut conn);
+        let target = AtomicU64::new(connection_id(&mut conn));
         let over = AtomicBool::new(false);
         let (mut answered, mut killed) = (0, 0);
         thread::scope(|threads| {
@@ -217,7 +219,7 @@ fn what_is_killed_is_an_error_and_can_be_asked_again() {
                 let mut admin = Admin::new();
                 // Not so often that nothing is ever answered.
                 while !over.load(Ordering::SeqCst) {
-                    admin.kill_query(id);
+                    admin.kill_query(target.load(Ordering::SeqCst));
                     pause();
                 }
             });
@@ -234,6 +236,11 @@ fn what_is_killed_is_an_error_and_can_be_asked_again() {
                         Err(_) => killed += 1,
                     }
                 }
+                // A connection that cannot be asked what happened is given up.
+                if conn.is_broken() {
+                    conn = db.connect();
+                    target.store(connection_id(&mut conn), Ordering::SeqCst);
+                }
             }
             over.store(true, Ordering::SeqCst);
         });
@@ -241,6 +248,9 @@ fn what_is_killed_is_an_error_and_can_be_asked_again() {
         assert!(answered > 0);
         // A kill that came last may still strike the first one.
         let _ = Server::inspect(&mut conn);
+        if conn.is_broken() {
+            conn = db.connect();
+        }
         let server = Server::inspect(&mut conn).unwrap();
         assert_eq!(server.version, Server::inspect(&mut db.connect()).unwrap().version);
     });

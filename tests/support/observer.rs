@@ -48,7 +48,8 @@ impl Drop for User<'_> {
 }
 
 /// Where this server lists locks, kept as it is until dropped: the plugin belongs to all of the
-/// server, so that one test at a time says whether it is there.
+/// server, so that one test at a time says whether it is there. Whatever may read the plugin's table
+/// has to hold this: MariaDB crashes where the plugin is unloaded meanwhile.
 pub(crate) struct Listings {
     pub(crate) plugin: bool,
     pub(crate) performance_schema: bool,
