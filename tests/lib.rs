@@ -58,6 +58,8 @@ mod table_lock_round_trips;
 #[cfg(test)]
 mod table_lock_session;
 #[cfg(test)]
+mod table_lock_storms;
+#[cfg(test)]
 mod table_lock_transactions;
 #[cfg(test)]
 mod table_locks;

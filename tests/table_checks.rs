@@ -46,7 +46,7 @@ pub(crate) fn all_tables() -> TableLock {
 /// Sessions as a lock may find them: with the server's defaults, and with none of them.
 pub(crate) const SESSIONS: [&str; 3] = [
     "DO 0",
-    "SET autocommit = 0, innodb_table_locks = 0, lock_wait_timeout = 7",
+    "SET autocommit = 0, innodb_table_locks = 0, lock_wait_timeout = 7, wait_timeout = 77",
     "SET autocommit = 1, innodb_table_locks = 0, lock_wait_timeout = 31536000",
 ];
 
@@ -62,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) lock_wait_timeout: i64,
     #[diesel(sql_type = BigInt)]
     pub(crate) innodb_lock_wait_timeout: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) wait_timeout: i64,
 }
 
 pub(crate) fn try_session(conn: &mut MysqlConnection) -> QueryResult<Session> {
@@ -69,7 +71,8 @@ pub(crate) fn try_session(conn: &mut MysqlConnection) -> QueryResult<Session> {
         "SELECT CAST(@@autocommit + 0 AS SIGNED) AS autocommit, \
          CAST(@@innodb_table_locks + 0 AS SIGNED) AS innodb_table_locks, \
          CAST(@@lock_wait_timeout AS SIGNED) AS lock_wait_timeout, \
-         CAST(@@innodb_lock_wait_timeout AS SIGNED) AS innodb_lock_wait_timeout",
+         CAST(@@innodb_lock_wait_timeout AS SIGNED) AS innodb_lock_wait_timeout, \
+         CAST(@@wait_timeout AS SIGNED) AS wait_timeout",
     )
     .get_result(conn)
 }

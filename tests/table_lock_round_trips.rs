@@ -64,10 +64,20 @@ fn tables_are_locked_by_one_batch_that_begins_the_transaction() {
     });
     let batches: Vec<_> = asked.iter().filter(|asked| asked.starts_with("query")).collect();
     let [begin, commit, end] = batches[..] else { panic!("{asked:#?}") };
-    assert!(begin.starts_with("query: SET TRANSACTION READ WRITE; SET @"), "{begin}");
-    assert!(begin.ends_with(&lock.to_string()), "{begin}");
+    let begin: Vec<_> = begin.split("; ").collect();
+    let [idle, transaction, session, lock_tables, idle_again] = begin[..] else {
+        panic!("{begin:#?}")
+    };
+    assert!(idle.starts_with("query: SET @") && idle.ends_with("wait_timeout = 5"), "{idle}");
+    assert_eq!(transaction, "SET TRANSACTION READ WRITE");
+    assert!(session.contains("autocommit = 0"), "{session}");
+    assert_eq!(lock_tables, lock.to_string());
+    assert!(idle_again.starts_with("SET wait_timeout = "), "{idle_again}");
     assert_eq!(commit, "query: COMMIT");
-    assert!(end.contains("UNLOCK TABLES"), "{end}");
+    let end: Vec<_> = end.split("; ").collect();
+    let [idle_again, unlock, session] = end[..] else { panic!("{end:#?}") };
+    assert_eq!((idle_again, unlock), (idle, "UNLOCK TABLES"));
+    assert!(session.starts_with("SET autocommit = "), "{session}");
 }
 
 #[test]

@@ -68,8 +68,7 @@ pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
 }
 
 fn end(transaction: Result<(), Error>, conn: &mut MysqlConnection) -> Result<(), Error> {
-    let batch = || format!("{}; {}", tables::UNLOCK, tables::restore());
-    if transaction.is_err() || conn.batch_execute(&batch()).is_err() {
+    if transaction.is_err() || conn.batch_execute(&tables::end()).is_err() {
         let ended = end_for_certain(conn);
         transaction.and(ended)
     } else {
@@ -89,18 +88,25 @@ fn end_for_certain(conn: &mut MysqlConnection) -> Result<(), Error> {
 /// After a failed batch, of which any statement may have been run.
 fn undo(lock: &TableLock, fault: Fault, conn: &mut MysqlConnection) -> Error {
     let what = lock.tables.to_string();
-    // Nothing was run; above all, the transaction that is open is somebody's.
-    if matches!(fault.state, State::Gone | State::Known(Meaning::InTransaction)) {
+    if fault.state == State::Gone {
         return fault.into_error(&what);
+    }
+    if fault.state == State::Known(Meaning::InTransaction) {
+        // Nothing else was run, and the transaction that is open is somebody's.
+        let restored = insist(conn, |conn| conn.batch_execute(&tables::restore_idle()));
+        return restored.map_or_else(Error::Diesel, |()| fault.into_error(&what));
     }
     let (changed, limit) = match insist(conn, state) {
         Ok(state) => state,
         Err(error) => return Error::Diesel(error),
     };
-    if changed {
-        if let Err(error) = end_for_certain(conn) {
-            return error;
-        }
+    let ended = if changed {
+        end_for_certain(conn)
+    } else {
+        insist(conn, |conn| conn.batch_execute(&tables::restore_idle())).map_err(Error::Diesel)
+    };
+    if let Err(error) = ended {
+        return error;
     }
     let limit = Duration::from_secs(limit);
     if fault.state == State::Known(Meaning::WaitLimit) {

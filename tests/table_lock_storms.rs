@@ -1,0 +1,203 @@
+//! `KILL QUERY` at any moment, also between two statements of a batch: nothing hangs, nothing stays
+//! locked, and the session is as it was, or the connection is given up.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_locks::Error;
+
+use crate::support::schema::{Database, audit_log};
+use crate::support::server::{Admin, connection_id};
+use crate::support::watchdog;
+use crate::table_checks::{
+    SESSIONS, Session, all_tables, assert_all_free, depth, has_locked_tables, has_open_transaction,
+    is_broken, log, logged, session, until_all_free,
+};
+
+const HANGS: Duration = Duration::from_secs(120);
+
+/// Numbers the tries: so many, or as many as a busy machine does in a few seconds.
+fn tries() -> impl Iterator<Item = usize> {
+    let started = Instant::now();
+    (0..100).take_while(move |_| started.elapsed() < Duration::from_secs(3))
+}
+
+/// Somebody who kills what a connection does.
+struct Killer {
+    admin: Admin,
+    id: u64,
+    /// How long to wait between two kills, so that they strike at another moment in each try.
+    delay: usize,
+}
+
+impl Killer {
+    /// Kills again and again while the body runs.
+    fn during<T>(&mut self, body: impl FnOnce() -> T) -> T {
+        /// Ends the killer also where the body panics.
+        struct End<'s>(&'s AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        let over = AtomicBool::new(false);
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    for _ in 0..self.delay * 300 {
+                        spin_loop();
+                    }
+                    self.admin.kill_query(self.id);
+                }
+            });
+            let _end = End(&over);
+            body()
+        })
+    }
+}
+
+/// A connection of the test, and what its session was.
+struct Victim {
+    conn: MysqlConnection,
+    id: u64,
+    found: Session,
+}
+
+impl Victim {
+    fn new(db: &Database, settings: &str) -> Self {
+        let mut conn = db.connect();
+        conn.batch_execute(settings).unwrap();
+        let (id, found) = (connection_id(&mut conn), session(&mut conn));
+        Self { conn, id, found }
+    }
+
+    /// Whether the connection is still good; if it is, all must be as it was.
+    #[track_caller]
+    fn is_as_it_was(&mut self, db: &Database, what: &str) -> bool {
+        // A kill that was sent already may strike these.
+        for _ in 0..2 {
+            let _ = self.conn.batch_execute("DO 0");
+        }
+        if is_broken(&mut self.conn) {
+            // To be thrown away; the server has let go by itself, without waiting for that.
+            until_all_free(db);
+            return false;
+        }
+        assert_eq!(session(&mut self.conn), self.found, "{what}");
+        assert_eq!(depth(&mut self.conn), Some(0), "{what}");
+        assert!(!has_open_transaction(&mut self.conn), "{what}");
+        assert!(!has_locked_tables(&mut self.conn), "{what}");
+        assert_all_free(db);
+        true
+    }
+}
+
+type Call = fn(&mut Killer, &mut MysqlConnection) -> Result<(), Error>;
+
+fn storm(what: &'static str, call: Call) {
+    watchdog(HANGS, move || {
+        let db = Database::with_tables();
+        let mut killer = Killer { admin: Admin::new(), id: 0, delay: 0 };
+        let (mut calls, mut failed, mut lost) = (0, 0, 0);
+        for settings in &SESSIONS[..2] {
+            let mut victim = Victim::new(&db, settings);
+            for n in tries() {
+                calls += 1;
+                killer.id = victim.id;
+                killer.delay = n % 37;
+                let result = call(&mut killer, &mut victim.conn);
+                failed += u32::from(result.is_err());
+                if let Err(error) = &result {
+                    let expected = matches!(error, Error::Interrupted { .. } | Error::Diesel(_));
+                    assert!(expected, "{what}: {error:?}");
+                }
+                if !victim.is_as_it_was(&db, &format!("{what}, try {n}: {result:?}")) {
+                    lost += 1;
+                    victim = Victim::new(&db, settings);
+                }
+            }
+        }
+        println!("{what}: of {calls} calls {failed} failed, {lost} connections given up");
+    });
+}
+
+#[test]
+fn an_acquire_struck_at_any_moment_locks_all_or_nothing() {
+    storm("acquire", |killer, conn| {
+        let acquired = killer.during(|| all_tables().acquire(conn));
+        let mut guard = acquired?;
+        // A kill that was sent already may strike the first.
+        let _ = guard.batch_execute("DO 0");
+        log(&mut guard, "locked")?;
+        guard.release().map(drop)
+    });
+}
+
+#[test]
+fn a_release_struck_at_any_moment_unlocks() {
+    storm("release", |killer, conn| {
+        let mut guard = all_tables().acquire(conn)?;
+        log(&mut guard, "locked")?;
+        killer.during(|| guard.release().map(drop))
+    });
+}
+
+#[test]
+fn a_rollback_struck_at_any_moment_unlocks() {
+    storm("rollback", |killer, conn| {
+        let mut guard = all_tables().acquire(conn)?;
+        log(&mut guard, "locked")?;
+        killer.during(|| guard.rollback().map(drop))
+    });
+    storm("drop", |killer, conn| {
+        let mut guard = all_tables().acquire(conn)?;
+        log(&mut guard, "locked")?;
+        killer.during(|| drop(guard));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_body_struck_at_any_moment_is_committed_or_rolled_back_as_a_whole() {
+    storm("with", |killer, conn| {
+        killer.during(|| {
+            all_tables().with(conn, |conn| {
+                log(conn, "one")?;
+                conn.transaction(|conn| log(conn, "two"))?;
+                Ok(())
+            })
+        })
+    });
+}
+
+#[test]
+fn an_acquire_that_is_refused_in_a_storm_leaves_the_open_transaction_alone() {
+    watchdog(HANGS, || {
+        let db = Database::with_tables();
+        let mut killer = Killer { admin: Admin::new(), id: 0, delay: 0 };
+        let (mut calls, mut kept) = (0, 0);
+        for n in tries() {
+            calls += 1;
+            let mut conn = db.connect();
+            (killer.id, killer.delay) = (connection_id(&mut conn), n % 37);
+            conn.batch_execute("BEGIN; INSERT INTO audit_log (message) VALUES ('open')").unwrap();
+            let refused = killer.during(|| all_tables().acquire(&mut conn).map(drop));
+            assert!(refused.is_err());
+            assert_eq!(logged(&db), [""; 0], "committed: {refused:?}");
+            for _ in 0..2 {
+                let _ = conn.batch_execute("DO 0");
+            }
+            if !is_broken(&mut conn) {
+                kept += 1;
+                assert_eq!(audit_log::table.count().get_result::<i64>(&mut conn), Ok(1));
+                conn.batch_execute("ROLLBACK").unwrap();
+            }
+        }
+        println!("{kept} of {calls} connections kept");
+        assert!(kept > 0);
+    });
+}
