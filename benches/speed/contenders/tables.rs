@@ -1,0 +1,86 @@
+//! Table locks.
+
+use diesel::connection::SimpleConnection;
+use diesel::mysql::MysqlConnection;
+use diesel_locks::{Error, TableLock, with_table_lock};
+
+use super::{Contender, Sent, connect};
+use crate::proxy::Proxy;
+use crate::raw::Raw;
+use crate::server;
+
+/// The table that is locked.
+pub(crate) const TABLE: &str = "locked";
+
+/// What a program sends that does without a library.
+const BY_HAND: [&str; 5] = [
+    "SET autocommit = 0",
+    "LOCK TABLES `locked` WRITE",
+    "COMMIT",
+    "UNLOCK TABLES",
+    "SET autocommit = 1",
+];
+
+/// All of them, on connections to this address, the first one being the floor.
+pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
+    vec![
+        {
+            let conn = Raw::connect(url);
+            Contender::new("raw client, five statements", move || {
+                for statement in BY_HAND {
+                    conn.query(statement);
+                }
+            })
+        },
+        {
+            let mut conn = connect(url);
+            let batches = recorded(database);
+            Contender::new("`batch_execute`, the library's batches", move || {
+                for batch in &batches {
+                    conn.batch_execute(batch).unwrap();
+                }
+            })
+        },
+        {
+            let mut conn = connect(url);
+            Contender::new("`batch_execute`, five statements", move || {
+                for statement in BY_HAND {
+                    conn.batch_execute(statement).unwrap();
+                }
+            })
+        },
+        {
+            let mut conn = connect(url);
+            Contender::new("`acquire` and `release`", move || {
+                TableLock::new().write_table(TABLE).acquire(&mut conn).unwrap().release().unwrap();
+            })
+        },
+        {
+            let mut conn = connect(url);
+            Contender::new("`with`", move || {
+                TableLock::new()
+                    .write_table(TABLE)
+                    .with(&mut conn, |_| Ok::<_, Error>(()))
+                    .unwrap();
+            })
+        },
+        {
+            let mut conn = connect(url);
+            Contender::new("`#[with_table_lock]`", move || attribute(&mut conn).unwrap())
+        },
+    ]
+}
+
+fn recorded(database: &str) -> Vec<String> {
+    let proxy = Proxy::new();
+    let mut conn = connect(&server::url_through(&proxy.host(), database));
+    Sent::record(&proxy, || {
+        TableLock::new().write_table(TABLE).acquire(&mut conn).unwrap().release().unwrap();
+    })
+    .queries
+}
+
+#[with_table_lock(write("locked"))]
+fn attribute(conn: &mut MysqlConnection) -> Result<(), Error> {
+    Ok(())
+}
