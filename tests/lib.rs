@@ -16,6 +16,8 @@ mod errors;
 #[cfg(test)]
 mod held_locks;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod named_lock_faults;
 #[cfg(test)]
 mod named_lock_names;

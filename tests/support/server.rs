@@ -141,6 +141,15 @@ impl Admin {
         diesel::select(sql::<Bool>(&exists)).get_result(&mut self.0).unwrap()
     }
 
+    /// How many connections of a database wait for a named lock.
+    pub(crate) fn waiting_in(&mut self, database: &str) -> i64 {
+        let count = sql::<BigInt>(
+            "(SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+             WHERE STATE IN ('User lock', 'User level lock') AND DB = ",
+        );
+        diesel::select(count.bind::<Text, _>(database).sql(")")).get_result(&mut self.0).unwrap()
+    }
+
     /// Ends all connections that are in a database.
     pub(crate) fn kill_all_in(&mut self, database: &str) {
         let ids = diesel::sql_query(
