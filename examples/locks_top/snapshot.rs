@@ -1,0 +1,199 @@
+//! What is held and waited for at one moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel_locks::{Error, HeldLocks, Lock, Server};
+
+use crate::statement::{self, Row, kind};
+
+/// Why nothing was seen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unseen {
+    #[error(transparent)]
+    NotConnected(#[from] ConnectionError),
+    #[error("a list of held locks is not supported by this server: {0}")]
+    Nowhere(String),
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<diesel::result::Error> for Unseen {
+    fn from(error: diesel::result::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
+/// All that is shown.
+pub(crate) struct Snapshot {
+    pub(crate) server: Server,
+    /// What was asked for.
+    pub(crate) prefix: String,
+    pub(crate) locks: Vec<Entry>,
+    pub(crate) tables: Vec<Entry>,
+    /// Where this server does not say who waits for which lock: what would make it say so.
+    pub(crate) remedy: Option<String>,
+    /// Those who wait for one that the server does not name.
+    pub(crate) waiting: Vec<Client>,
+}
+
+/// A lock, or a table, with at least one holder.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) holders: Vec<Client>,
+    pub(crate) waiters: Vec<Client>,
+}
+
+/// A connection, as far as this user may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    pub(crate) mode: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) in_state: Option<Duration>,
+    pub(crate) statement: Option<String>,
+}
+
+impl Snapshot {
+    pub(crate) fn take(conn: &mut MysqlConnection, prefix: &str) -> Result<Self, Unseen> {
+        let server = Server::inspect(conn)?;
+        let (rows, remedy) = match &server.held_locks {
+            HeldLocks::PerformanceSchema => (statement::from_performance_schema(conn)?, None),
+            HeldLocks::Plugin => match who_waits_is_told(conn)? {
+                Ok(()) => (statement::from_performance_schema(conn)?, None),
+                Err(remedy) => (statement::from_plugin(conn)?, Some(remedy)),
+            },
+            HeldLocks::Nowhere { remedy, .. } => return Err(Unseen::Nowhere(remedy.clone())),
+            elsewhere => return Err(Unseen::Nowhere(format!("{elsewhere:?} is not known here"))),
+        };
+        let mut snapshot = Self {
+            server,
+            prefix: prefix.to_owned(),
+            locks: Vec::new(),
+            tables: Vec::new(),
+            remedy,
+            waiting: Vec::new(),
+        };
+        snapshot.sort_in(rows);
+        for lock in &mut snapshot.locks {
+            lock.ask_for_holder(conn)?;
+        }
+        // The list is no picture of one moment: what has no holder was released meanwhile.
+        snapshot.locks.retain(|lock| !lock.holders.is_empty());
+        snapshot.tables.retain(|table| !table.holders.is_empty());
+        Ok(snapshot)
+    }
+
+    fn sort_in(&mut self, rows: Vec<Row>) {
+        let (mut locks, mut tables) = (BTreeMap::new(), BTreeMap::new());
+        for row in rows {
+            let entries = match row.kind.as_str() {
+                kind::NAMED => &mut locks,
+                kind::TABLE => &mut tables,
+                _ => {
+                    self.waiting.push(Client::of(&row));
+                    continue;
+                }
+            };
+            let name = text(row.lock_name.as_deref()).unwrap_or_default();
+            let name = match text(row.lock_database.as_deref()) {
+                Some(database) => format!("{database}.{name}"),
+                None => name,
+            };
+            if !self.is_asked_for(&name) {
+                continue;
+            }
+            let entry = entries.entry(name.clone()).or_insert_with(|| Entry {
+                name,
+                holders: Vec::new(),
+                waiters: Vec::new(),
+            });
+            let side = if row.held { &mut entry.holders } else { &mut entry.waiters };
+            let client = Client::of(&row);
+            // A transaction may hold the same lock twice.
+            if !side.contains(&client) {
+                side.push(client);
+            }
+        }
+        self.locks = in_order(locks);
+        self.tables = in_order(tables);
+        self.waiting.sort_by_key(|client| (std::cmp::Reverse(client.in_state), client.id));
+    }
+
+    fn is_asked_for(&self, name: &str) -> bool {
+        // MySQL lists the names of locks in lower case.
+        if self.server.names_differ_by_case == Some(true) {
+            name.starts_with(&self.prefix)
+        } else {
+            name.to_lowercase().starts_with(&self.prefix.to_lowercase())
+        }
+    }
+}
+
+/// What somebody waits for comes first.
+fn in_order(entries: BTreeMap<String, Entry>) -> Vec<Entry> {
+    let (waited_for, others): (Vec<_>, Vec<_>) =
+        entries.into_values().partition(|entry| !entry.waiters.is_empty());
+    waited_for.into_iter().chain(others).collect()
+}
+
+/// Whether it is told who waits for a lock, or what would make it so. Any lock will do.
+fn who_waits_is_told(conn: &mut MysqlConnection) -> Result<Result<(), String>, Error> {
+    match Lock::new("locks-top").server_wide().waiters(conn) {
+        Ok(_) => Ok(Ok(())),
+        Err(Error::Unsupported { remedy, .. }) => Ok(Err(remedy)),
+        Err(error) => Err(error),
+    }
+}
+
+impl Entry {
+    /// Where the list does not name just one holder, the lock is asked, by its name.
+    fn ask_for_holder(&mut self, conn: &mut MysqlConnection) -> Result<(), Error> {
+        if self.holders.len() == 1 {
+            return Ok(());
+        }
+        let asked = match Lock::new(&self.name).server_wide().holder(conn) {
+            Ok(holder) => holder,
+            // Some servers list long names cut, and some characters as others.
+            Err(Error::InvalidName { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(holder) = asked {
+            self.waiters.retain(|waiter| waiter.id != holder.connection_id);
+            self.holders = vec![Client {
+                id: holder.connection_id,
+                mode: None,
+                user: holder.user,
+                host: holder.host,
+                state: holder.state,
+                in_state: holder.in_state,
+                statement: holder.statement,
+            }];
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    fn of(row: &Row) -> Self {
+        Self {
+            id: row.id,
+            mode: text(row.mode.as_deref()),
+            user: text(row.user.as_deref()),
+            host: text(row.host.as_deref()),
+            state: text(row.state.as_deref()),
+            // Negative where the client has set its `timestamp`.
+            in_state: row
+                .seconds
+                .map(|seconds| Duration::from_secs(seconds.try_into().unwrap_or_default())),
+            statement: text(row.statement.as_deref()),
+        }
+    }
+}
+
+fn text(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).filter(|text| !text.is_empty())
+}
