@@ -20,5 +20,6 @@ documents! {
     data_migration: "../docs/data-migration.md",
     nightly_job: "../docs/nightly-job.md",
     replicas: "../docs/replicas.md",
+    seeing_locks: "../docs/seeing-locks.md",
     web_service: "../docs/web-service.md",
 }

@@ -83,6 +83,27 @@ fn the_performance_schema_tells_who_waits_with_the_plugin_and_without() {
 }
 
 #[test]
+fn a_lock_that_is_waited_for_and_not_listed_is_asked_for_its_holder() {
+    let Some(server) = Private::start(LISTING) else { return };
+    let mut conn = connect(&server.url);
+    let instrument = |conn: &mut diesel::MysqlConnection, enabled: &str| {
+        conn.batch_execute(&format!(
+            "UPDATE performance_schema.setup_instruments SET ENABLED = '{enabled}' \
+             WHERE NAME = 'wait/lock/metadata/sql/mdl'"
+        ))
+        .unwrap();
+    };
+    instrument(&mut conn, "NO");
+    assert!(get_lock(&mut conn, "unlisted", 0));
+    instrument(&mut conn, "YES");
+    let waiter = Waiter::new(&server.url, "unlisted");
+    let output = output_of(&server.url, &["--once"]);
+    let cells = cells(&output, "unlisted");
+    assert_eq!(cells[1], connection_id(&mut conn).to_string(), "{output}");
+    assert_eq!(cells[5], format!("1: {}", waiter.id), "{output}");
+}
+
+#[test]
 fn where_nothing_is_held_it_says_so_and_costs_little() {
     let Some(server) = Private::start(LISTING) else { return };
     let mut conn = connect(&server.url);
