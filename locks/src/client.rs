@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::server::survey::text;
+use crate::server::facts::text;
 use crate::statement::observe::ClientRow;
 
 /// What there is to know of a connection, as far as this user may see.

@@ -1,5 +1,6 @@
 //! What a server is, and what it can promise.
 
+pub(crate) mod facts;
 pub(crate) mod survey;
 mod warning;
 
@@ -62,7 +63,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Asks the server what it is.
+    /// Asks the server what it is. With autocommit off, the question begins a transaction, as any query does.
     ///
     /// One round trip, and one more to prepare the statement at the first use on a connection. Two
     /// where the user's privileges are others than those of the user that asked last, and while

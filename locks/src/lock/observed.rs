@@ -12,7 +12,8 @@ use super::held::{error_for, settled};
 use crate::client::{Client, describe};
 use crate::error::Error;
 use crate::fault::{Fault, State};
-use crate::server::survey::{survey, text};
+use crate::server::facts::text;
+use crate::server::survey::survey;
 use crate::statement::observe::{HeldRow, HeldWithPrefix, NameCase, Process, Waiting};
 
 /// The connection that holds a named lock, as far as this user may see: without the privilege

@@ -1,18 +1,16 @@
-//! The conversation with the server about itself, and how its answer is read.
+//! The conversation with the server about itself.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::RunQueryDsl;
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
-use super::{BinlogFormat, Flavour, GroupReplication, HeldLocks, NameLimit, Server};
+use super::facts::Facts;
 use crate::error::Error;
 use crate::fault::{Fault, State};
 use crate::statement::Meaning;
-use crate::statement::observe::{Listing, NameCase};
-use crate::statement::server::{FactRow, Survey, fact};
+use crate::statement::server::{FactRow, Survey};
 
 /// Whether the user that asked last may not read `performance_schema`: the guess for the next one,
 /// so that either kind of user is asked for once.
@@ -49,7 +47,7 @@ pub(crate) fn survey(conn: &mut MysqlConnection) -> Result<Facts, Error> {
         None => false,
     };
     match ask(Survey::variables_only(), conn) {
-        Ok(facts) => Ok(Facts { tables_locked, ..facts }),
+        Ok(facts) => Ok(facts.on_connection(tables_locked)),
         Err(error) => Err(Fault::of(error, conn).into_error(WHAT)),
     }
 }
@@ -71,9 +69,9 @@ fn more(facts: Facts, conn: &mut MysqlConnection) -> Result<Facts, Error> {
         }
     };
     match fault.state {
-        State::Known(Meaning::TableNotLocked) => Ok(Facts { tables_locked: true, ..facts }),
+        State::Known(Meaning::TableNotLocked) => Ok(facts.on_connection(true)),
         // A privilege that does not reach as far as the others.
-        State::Known(Meaning::Other) => Ok(Facts { readable: BTreeSet::new(), ..facts }),
+        State::Known(Meaning::Other) => Ok(facts.without_privilege()),
         _ => Err(fault.into_error(WHAT)),
     }
 }
@@ -81,242 +79,3 @@ fn more(facts: Facts, conn: &mut MysqlConnection) -> Result<Facts, Error> {
 fn ask(survey: Survey, conn: &mut MysqlConnection) -> Result<Facts, DieselError> {
     survey.load::<FactRow>(conn).map(Facts::read)
 }
-
-/// Bytes that a server lists, as text.
-pub(crate) fn text(bytes: Option<Vec<u8>>) -> Option<String> {
-    bytes.map(|bytes| match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    })
-}
-
-/// What a server says of itself.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
-    variables: BTreeMap<String, String>,
-    plugin: bool,
-    /// Tables of `performance_schema` that the user may read.
-    readable: BTreeSet<String>,
-    /// The connection has locked tables, and so may read no others.
-    tables_locked: bool,
-    /// Whether metadata locks are instrumented, as far as the user may know.
-    instrument: Option<bool>,
-    consumer: Option<bool>,
-    members: Vec<String>,
-}
-
-impl Facts {
-    fn read(rows: Vec<FactRow>) -> Self {
-        let mut facts = Self::default();
-        for (name, value) in rows {
-            let (Some(name), Some(value)) = (text(name), text(value)) else {
-                continue;
-            };
-            match name.as_str() {
-                fact::PLUGIN => facts.plugin = true,
-                fact::READABLE => {
-                    facts.readable.insert(value.to_lowercase());
-                }
-                fact::INSTRUMENT => facts.instrument = Some(is_on(&value)),
-                fact::CONSUMER => facts.consumer = Some(is_on(&value)),
-                fact::MEMBER => facts.members.push(value),
-                _ => {
-                    facts.variables.insert(name.to_lowercase(), value);
-                }
-            }
-        }
-        facts
-    }
-
-    fn is_complete(&self) -> bool {
-        self.variables.contains_key("version")
-    }
-
-    fn has_performance_schema(&self) -> bool {
-        self.setting("performance_schema") == Some(true)
-    }
-
-    fn is_readable(&self) -> bool {
-        ["metadata_locks", "threads", "setup_instruments", "setup_consumers"]
-            .iter()
-            .all(|table| self.readable.contains(*table))
-    }
-
-    fn variable(&self, name: &str) -> &str {
-        self.variables.get(name).map_or("", String::as_str)
-    }
-
-    fn setting(&self, name: &str) -> Option<bool> {
-        self.variables.get(name).map(|value| is_on(value))
-    }
-
-    /// Of lock names; an unknown server's are taken for MySQL's, as its protocol is.
-    pub(crate) fn name_case(&self) -> NameCase {
-        if self.flavour() == Flavour::MariaDb { NameCase::Kept } else { NameCase::Lowered }
-    }
-
-    pub(crate) fn lowers_table_names(&self) -> bool {
-        self.setting("lower_case_table_names") == Some(true)
-    }
-
-    /// Where held locks can be read, the source with fewer conditions first.
-    pub(crate) fn held_locks(&self) -> Result<Listing, String> {
-        if self.plugin {
-            return Ok(Listing::Plugin);
-        }
-        self.waiting_too().map_err(|remedy| match self.flavour() {
-            // Where the other place could be read, if it were not for that.
-            Flavour::MariaDb if self.tables_locked && self.has_performance_schema() => remedy,
-            Flavour::MariaDb => format!("{INSTALL}, or {remedy}"),
-            _ => remedy,
-        })
-    }
-
-    /// Where also those can be read who wait.
-    pub(crate) fn waiting_too(&self) -> Result<Listing, String> {
-        let remedy = if !self.has_performance_schema() {
-            "start the server with `performance_schema = ON`".to_owned()
-                + if self.flavour() == Flavour::MariaDb {
-                    " and `performance_schema_instrument = 'wait/lock/metadata/sql/mdl=ON'`"
-                } else {
-                    ""
-                }
-        } else if self.tables_locked {
-            "ask on another connection: this one has locked tables, and can read no others"
-                .to_owned()
-        } else if !self.is_readable() {
-            "grant this user `SELECT` on `performance_schema.*`".to_owned()
-        } else if self.instrument == Some(false) {
-            "switch the instrument on, which shows the locks that are taken from then on: \
-             `UPDATE performance_schema.setup_instruments SET ENABLED = 'YES' \
-             WHERE NAME = 'wait/lock/metadata/sql/mdl'`"
-                .to_owned()
-        } else if self.consumer == Some(false) {
-            "switch the instruments on, which shows the locks that are taken from then on: \
-             `UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' \
-             WHERE NAME = 'global_instrumentation'`"
-                .to_owned()
-        } else {
-            return Ok(Listing::PerformanceSchema);
-        };
-        Err(remedy)
-    }
-
-    pub(super) fn server(&self) -> Server {
-        let flavour = self.flavour();
-        Server {
-            flavour,
-            version: self.variable("version").to_owned(),
-            name_limit: match flavour {
-                Flavour::MySql | Flavour::Percona => Some(NameLimit::Characters(64)),
-                Flavour::MariaDb => Some(NameLimit::Bytes(192)),
-                Flavour::Unknown => None,
-            },
-            names_differ_by_case: match flavour {
-                Flavour::MySql | Flavour::Percona => Some(false),
-                Flavour::MariaDb => Some(true),
-                Flavour::Unknown => None,
-            },
-            detects_deadlocks: numbers(self.variable("version")).and_then(
-                |version| match flavour {
-                    Flavour::MySql | Flavour::Percona => Some(version >= [5, 7, 5]),
-                    Flavour::MariaDb => Some(version >= [10, 0, 2]),
-                    Flavour::Unknown => None,
-                },
-            ),
-            innodb_deadlock_detect: self.setting("innodb_deadlock_detect"),
-            held_locks: match self.held_locks() {
-                Ok(Listing::PerformanceSchema) => HeldLocks::PerformanceSchema,
-                Ok(Listing::Plugin) => HeldLocks::Plugin,
-                Err(remedy) => HeldLocks::Nowhere { remedy },
-            },
-            innodb_table_locks: self.setting("innodb_table_locks"),
-            binary_log: self.setting("log_bin") == Some(true),
-            binlog_format: binlog_format(self.variable("binlog_format")),
-            read_only: ["read_only", "super_read_only", "innodb_read_only"]
-                .iter()
-                .any(|name| self.setting(name) == Some(true)),
-            galera: self.setting("wsrep_on") == Some(true),
-            group_replication: self.group_replication(),
-        }
-    }
-
-    fn flavour(&self) -> Flavour {
-        let (version, comment) = (self.variable("version"), self.variable("version_comment"));
-        let told = format!("{version} {comment}").to_lowercase();
-        if IMITATIONS.iter().any(|name| told.contains(name)) {
-            Flavour::Unknown
-        } else if told.contains("mariadb") {
-            Flavour::MariaDb
-        } else if told.contains("percona") {
-            Flavour::Percona
-        } else if numbers(version).is_some() && self.setting("innodb_table_locks").is_some() {
-            Flavour::MySql
-        } else {
-            Flavour::Unknown
-        }
-    }
-
-    fn group_replication(&self) -> Option<GroupReplication> {
-        let group = self.variable("group_replication_group_name");
-        if group.is_empty() {
-            return None;
-        }
-        let this = self.members.iter().find_map(|member| member.strip_prefix("this "));
-        let (state, role) = match this.map(|this| this.split_once(' ').unwrap_or((this, ""))) {
-            Some((state, role)) => (Some(state), Some(role).filter(|role| !role.is_empty())),
-            // A member without an identity is not in the group yet.
-            None if !self.members.is_empty() => (Some("OFFLINE"), None),
-            None => (None, None),
-        };
-        Some(GroupReplication {
-            group: group.to_owned(),
-            single_primary: self.setting("group_replication_single_primary_mode") == Some(true),
-            state: state.map(str::to_owned),
-            role: role.map(str::to_owned),
-            members: (!self.members.is_empty()).then_some(self.members.len()),
-        })
-    }
-}
-
-const INSTALL: &str = "load the plugin: `INSTALL SONAME 'metadata_lock_info'`";
-
-/// Servers that speak the protocol, and give themselves a version of MySQL.
-const IMITATIONS: [&str; 10] = [
-    "tidb",
-    "vitess",
-    "singlestore",
-    "memsql",
-    "oceanbase",
-    "dolt",
-    "starrocks",
-    "doris",
-    "clickhouse",
-    "databend",
-];
-
-/// `ON`, `YES`, 1; also the graded values that newer MariaDB has for `read_only`.
-fn is_on(value: &str) -> bool {
-    !matches!(value.to_ascii_uppercase().as_str(), "OFF" | "NO" | "0" | "")
-}
-
-fn binlog_format(value: &str) -> Option<BinlogFormat> {
-    match value.to_ascii_uppercase().as_str() {
-        "STATEMENT" => Some(BinlogFormat::Statement),
-        "ROW" => Some(BinlogFormat::Row),
-        "MIXED" => Some(BinlogFormat::Mixed),
-        _ => None,
-    }
-}
-
-/// The numbers that a version begins with: two, or three.
-fn numbers(version: &str) -> Option<[u32; 3]> {
-    // MariaDB puts this there for replicas of old, and some proxies pass it on.
-    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
-    let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
-    let mut parts = version[..end].split('.').map(|part| part.parse().ok());
-    Some([parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0)])
-}
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,8 @@ use crate::client::{Client, describe};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::lockable::TableName;
-use crate::server::survey::{survey, text};
+use crate::server::facts::text;
+use crate::server::survey::survey;
 use crate::statement::observe::{CurrentDatabase, OnTableRow, OnTables};
 
 /// A connection that holds, or waits for, a metadata lock on a table: by `LOCK TABLES`, by a
