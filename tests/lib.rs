@@ -36,6 +36,8 @@ mod round_trips;
 #[cfg(test)]
 mod server_inspect;
 #[cfg(test)]
+mod server_restart;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod support;

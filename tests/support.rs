@@ -1,6 +1,7 @@
 //! What the tests need besides the library: a server, a database for each test, a proxy.
 
 pub(crate) mod observer;
+pub(crate) mod private_server;
 pub(crate) mod proxy;
 pub(crate) mod schema;
 pub(crate) mod server;

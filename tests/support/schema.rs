@@ -45,7 +45,7 @@ diesel::table! {
 diesel::joinable!(customers -> restaurants (restaurant_id));
 diesel::allow_tables_to_appear_in_same_query!(audit_log, customers, places, restaurants);
 
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
     CREATE TABLE places (
         id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(100) NOT NULL) ENGINE = InnoDB;
     CREATE TABLE restaurants (place_id INT PRIMARY KEY, seats INT NOT NULL) ENGINE = InnoDB;
