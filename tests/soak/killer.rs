@@ -49,11 +49,12 @@ pub(crate) fn strike(
         conn.batch_execute(&pause).unwrap();
         let Some(id) = random.choice(&targets.0).and_then(Slot::get) else { continue };
         let whole = random.u32(..8) == 0;
-        ledger.strike(id, whole);
         let (kind, counted) = if whole { ("CONNECTION", "killed") } else { ("QUERY", "struck") };
-        // It may have closed meanwhile.
-        if conn.batch_execute(&format!("KILL {kind} {id}")).is_ok() {
-            ledger.outcome(counted);
-        }
+        ledger.strike(id, whole, || {
+            // It may have closed meanwhile.
+            if conn.batch_execute(&format!("KILL {kind} {id}")).is_ok() {
+                ledger.outcome(counted);
+            }
+        });
     }
 }

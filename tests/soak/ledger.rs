@@ -14,8 +14,17 @@ use std::time::Duration;
 /// What was done to a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Strikes {
-    pub(crate) queries: u32,
+    count: u32,
+    /// Sent, and perhaps not there yet.
+    on_its_way: bool,
     pub(crate) killed: bool,
+}
+
+impl Strikes {
+    /// Whether one may have struck since `before`.
+    pub(crate) fn since(self, before: Self) -> bool {
+        before.on_its_way || before.killed || self != before
+    }
 }
 
 pub(crate) struct Ledger {
@@ -49,12 +58,18 @@ impl Ledger {
         }
     }
 
-    /// To be noted before the server hears of it.
-    pub(crate) fn strike(&self, connection: u64, killed: bool) {
-        let mut strikes = locked(&self.strikes);
-        let strikes = strikes.entry(connection).or_default();
-        strikes.queries += 1;
-        strikes.killed |= killed;
+    /// Notes a strike before and after the server hears of it.
+    pub(crate) fn strike(&self, connection: u64, killed: bool, strike: impl FnOnce()) {
+        let note = |on_its_way| {
+            let mut strikes = locked(&self.strikes);
+            let strikes = strikes.entry(connection).or_default();
+            strikes.count += 1;
+            strikes.on_its_way = on_its_way;
+            strikes.killed |= killed;
+        };
+        note(true);
+        strike();
+        note(false);
     }
 
     pub(crate) fn strikes(&self, connection: u64) -> Strikes {

@@ -34,8 +34,8 @@ struct Options {
     #[arg(long, default_value_t = 200)]
     connections: u32,
     /// How many named locks they share
-    #[arg(long, default_value_t = 20)]
-    locks: usize,
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..))]
+    locks: u16,
     /// How often to acquire and release a lock on one connection, to see what that leaves in memory
     #[arg(long, default_value_t = 20_000)]
     pairs: u32,
@@ -50,11 +50,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> ExitCode {
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    let scene = Scene::new(&options.url, options.locks);
+    let locks = usize::from(options.locks);
+    let scene = Scene::new(&options.url, locks);
     println!("{}, seed {seed}", scene.version());
     let mut faults = memory::pairs(&scene, options.pairs);
 
-    let ledger = Ledger::new(options.locks + scene::TABLES);
+    let ledger = Ledger::new(locks + scene::TABLES);
     let targets = Targets::new(options.connections);
     let pool = scene.pool(options.connections);
     let deadline = Instant::now() + Duration::from_secs(options.seconds);
@@ -62,7 +63,6 @@ fn main() -> ExitCode {
         let (done, ended) = mpsc::channel();
         for number in 0..options.connections {
             let (pool, ledger, targets, done) = (pool.clone(), &ledger, &targets, done.clone());
-            let locks = options.locks;
             threads.spawn(move || {
                 let mut random = fastrand::Rng::with_seed(seed.wrapping_add(u64::from(number)));
                 let slot = targets.slot(number);

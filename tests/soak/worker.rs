@@ -89,7 +89,8 @@ impl Job<'_> {
                     ledger.fault(format!("{way}: timed out after {took:?} of {limit:?}"));
                 }
             }
-            Error::Deadlock { .. } if way == "nested" => ledger.outcome("deadlocks"),
+            // Also to one who waits for a lock of the cycle without being part of it: seen on MySQL 9.7.
+            Error::Deadlock { .. } if way != "table" => ledger.outcome("deadlocks"),
             Error::Diesel(DieselError::RollbackTransaction) => ledger.outcome("failures"),
             Error::Interrupted { .. } if struck => ledger.outcome("interrupted"),
             _ if struck => ledger.outcome("lost"),
@@ -121,6 +122,11 @@ pub(crate) fn work(
         else {
             continue;
         };
+        match Lock::release_all(&mut conn) {
+            Ok(0) => {}
+            Ok(left) => ledger.fault(format!("{left} locks were left on connection {id}")),
+            Err(_) => continue,
+        }
         slot.set(Some(id));
         for _ in 0..random.u32(1..20) {
             let Some(same) = job(conn, id, locks, ledger, random) else { break };
@@ -162,7 +168,8 @@ fn job(
     let lock = limit.map_or(lock.without_timeout(), |limit| lock.timeout(limit));
     let way =
         if random.u32(..20) == 0 { "table" } else { *random.choice(&WAYS).unwrap_or(&"with") };
-    let second = scene::name(random.usize(..locks));
+    // Another one: after a kill nobody can tell how often a lock is still held.
+    let second = scene::name((number + random.usize(1..locks)) % locks);
     if way == "table" {
         let table = number % scene::TABLES;
         job.place = locks + table;
@@ -227,7 +234,7 @@ fn job(
         Err(panic) if panic.is::<Planned>() => return None,
         Err(panic) => resume_unwind(panic),
     };
-    let struck = ledger.strikes(connection) != before || before.killed;
+    let struck = ledger.strikes(connection).since(before);
     job.judge(way, limit, struck, &error);
     None
 }
