@@ -14,8 +14,8 @@ static LAST_DATABASE: RwLock<String> = RwLock::new(String::new());
 pub(crate) struct FullName {
     text: String,
     shortened: bool,
-    /// The database that the server is to check before it uses the name.
-    database: Option<String>,
+    /// How long the database in front is that the server is to check before it uses the name.
+    checked: Option<usize>,
 }
 
 impl FullName {
@@ -23,20 +23,20 @@ impl FullName {
         Self::new(name.to_owned(), None, shorten)
     }
 
-    pub(crate) fn in_database(database: String, name: &str, shorten: bool) -> Self {
-        Self::new(format!("{database}.{name}"), Some(database), shorten)
+    pub(crate) fn in_database(database: &str, name: &str, shorten: bool) -> Self {
+        Self::new([database, ".", name].concat(), Some(database.len()), shorten)
     }
 
     /// With the database that was seen last. Before any was seen this matches none, since no
     /// database has an empty name.
     pub(crate) fn guess(name: &str, shorten: bool) -> Self {
-        let database = LAST_DATABASE.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Self::in_database(database, name, shorten)
+        let database = LAST_DATABASE.read().unwrap_or_else(PoisonError::into_inner);
+        Self::in_database(&database, name, shorten)
     }
 
-    fn new(text: String, database: Option<String>, shorten: bool) -> Self {
+    fn new(text: String, checked: Option<usize>, shorten: bool) -> Self {
         let shortened = shorten && text.chars().count() > LONGEST_UNSHORTENED;
-        Self { text, shortened, database }
+        Self { text, shortened, checked }
     }
 
     pub(crate) fn remember_database(database: &str) {
@@ -45,7 +45,7 @@ impl FullName {
 
     /// The name for good, whatever database the connection uses later.
     pub(crate) fn settle(mut self) -> Self {
-        self.database = None;
+        self.checked = None;
         self
     }
 
@@ -57,8 +57,8 @@ impl FullName {
         self.shortened
     }
 
-    pub(crate) fn database(&self) -> Option<&String> {
-        self.database.as_ref()
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.checked.map(|length| &self.text[..length])
     }
 }
 

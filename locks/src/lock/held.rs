@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
-use diesel::mysql::MysqlConnection;
+use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::query_builder::QueryFragment;
+use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Unsigned};
 
 use super::Lock;
@@ -13,7 +15,7 @@ use crate::error::Error;
 use crate::fault::{Fault, State, insist};
 use crate::name::FullName;
 use crate::statement::Meaning;
-use crate::statement::named::{self, Acquire, Look, LookRow, Release};
+use crate::statement::named::{self, Acquire, Look, LookRow, Named, Release, Typed};
 use crate::timeout::{Stopped, Timeout, Wait};
 use crate::trace::{self, Wanted};
 
@@ -92,9 +94,11 @@ fn wait_for(
     let mut name = lock.guess()?;
     let mut wait = Wait::start(timeout);
     let mut told = wait.first();
+    let mut hinted = false;
     loop {
         let asked = Instant::now();
-        let answer = call(&name, told, conn)?;
+        let acquire = Acquire::new(&name, told, hinted);
+        let answer = call(&acquire, conn)?;
         if matches!(answer, Answer::Taken) {
             return Ok(Outcome::Taken(HeldLock(name.settle())));
         }
@@ -121,14 +125,20 @@ fn wait_for(
         }
         match wait.stopped(told, asked) {
             Stopped::AtLimit => return Ok(Outcome::Busy { name, holder }),
+            _ if matches!(answer, Answer::CutAtLimit) && !acquire.is_hinted() => {
+                // The session's own limit, which the hint stands above.
+                hinted = true;
+                told = wait.rest();
+            }
             Stopped::Early => told = wait.rest(),
             Stopped::Interrupted => return Err(Error::Interrupted { what: name.to_string() }),
         }
     }
 }
 
-fn call(name: &FullName, wait: Duration, conn: &mut MysqlConnection) -> Result<Answer, Error> {
-    let error = match Acquire::new(name, wait).execute(conn) {
+fn call(acquire: &Acquire<'_>, conn: &mut MysqlConnection) -> Result<Answer, Error> {
+    let name = acquire.name();
+    let error = match execute(acquire, conn) {
         Ok(0) => return Ok(Answer::NotTaken),
         Ok(_) => return Ok(Answer::Taken),
         Err(error) => error,
@@ -145,9 +155,24 @@ fn call(name: &FullName, wait: Duration, conn: &mut MysqlConnection) -> Result<A
     }
 }
 
+/// Runs a statement as one of the type by which Diesel finds it in its cache.
+fn execute<S>(statement: &S, conn: &mut MysqlConnection) -> QueryResult<usize>
+where
+    S: Named + QueryFragment<Mysql>,
+{
+    let name = statement.name();
+    match (name.database().is_some(), name.is_shortened()) {
+        (false, false) => Typed::<_, false, false>(statement).execute(conn),
+        (false, true) => Typed::<_, false, true>(statement).execute(conn),
+        (true, false) => Typed::<_, true, false>(statement).execute(conn),
+        (true, true) => Typed::<_, true, true>(statement).execute(conn),
+    }
+}
+
 /// Whether the connection held the lock until now.
 fn release_once(name: &FullName, conn: &mut MysqlConnection) -> Result<bool, Error> {
-    let error = match Release(name).execute(conn) {
+    let release = Release(name);
+    let error = match execute(&release, conn) {
         Ok(rows) => return Ok(rows == 1),
         Err(error) => error,
     };
@@ -160,7 +185,7 @@ fn release_once(name: &FullName, conn: &mut MysqlConnection) -> Result<bool, Err
         _ => {}
     }
     // Interrupted, perhaps after it was released. If it is still held, it was so to the end.
-    if let Ok(1) = Release(name).execute(conn) {
+    if let Ok(1) = execute(&release, conn) {
         return Ok(true);
     }
     let as_text = named::release_as_text(name);
@@ -280,10 +305,10 @@ impl Lock<'_> {
             return Ok(None);
         };
         let database = database.ok_or(Error::NoDatabase)?;
-        if *guessed == database {
+        if guessed == database {
             return Ok(None);
         }
         FullName::remember_database(&database);
-        Ok(Some(FullName::in_database(database, self.name, self.shortened)))
+        Ok(Some(FullName::in_database(&database, self.name, self.shortened)))
     }
 }

@@ -12,18 +12,20 @@ use diesel::sql_types::{BigInt, Double, Nullable, Text, Unsigned};
 use crate::name::FullName;
 use crate::timeout::whole_seconds;
 
-/// Keeps a session's `max_execution_time` from cutting a statement short on MySQL; 0 would not
-/// switch it off. <https://dev.mysql.com/doc/refman/8.4/en/optimizer-hints.html>
-const NO_LIMIT: u32 = u32::MAX;
+/// The longest limit that the hint takes, in milliseconds; 0 would switch nothing off.
+/// <https://dev.mysql.com/doc/refman/8.4/en/optimizer-hints.html>
+macro_rules! no_limit {
+    () => {
+        "4294967295"
+    };
+}
 
 /// `SELECT … INTO` sends no rows: a cached statement that fails while it sends rows would never
 /// return the next time it is run (MariaDB Connector/C 3.3, on both servers). Its count of rows is
 /// the answer. With `LIMIT 1`, since a session's `sql_select_limit` may be 0.
 macro_rules! into_nowhere {
-    ($out:ident, $limit:expr) => {
-        $out.push_sql("SELECT /*+ MAX_EXECUTION_TIME(");
-        $out.push_sql(&$limit.to_string());
-        $out.push_sql(") */ 1 INTO @diesel_locks FROM DUAL WHERE ");
+    () => {
+        "1 INTO @diesel_locks FROM DUAL WHERE "
     };
 }
 
@@ -33,16 +35,16 @@ macro_rules! into_nowhere {
 /// not called otherwise.
 fn guarded<'b>(
     mut out: AstPass<'_, 'b, Mysql>,
-    database: Option<&'b String>,
+    database: Option<&'b str>,
     call: impl FnOnce(AstPass<'_, 'b, Mysql>) -> QueryResult<()>,
     otherwise: &str,
 ) -> QueryResult<()> {
     let Some(database) = database else {
         return call(out);
     };
-    out.push_sql("IF(CAST(DATABASE() AS BINARY) = CAST(");
+    out.push_sql("IF(CAST(DATABASE() AS BINARY) = ");
     out.push_bind_param::<Text, _>(database)?;
-    out.push_sql(" AS BINARY), ");
+    out.push_sql(", ");
     call(out.reborrow())?;
     out.push_sql(", ");
     out.push_sql(otherwise);
@@ -66,12 +68,45 @@ pub(super) fn push_name<'b>(
     }
 }
 
+/// A statement for a lock.
+pub(crate) trait Named {
+    /// The same statement, for any name.
+    type Any: 'static;
+    fn name(&self) -> &FullName;
+}
+
+/// A statement whose text is known by its type, so that Diesel finds what it has prepared without
+/// making the text each time.
+#[derive(Debug)]
+pub(crate) struct Typed<'s, S, const CHECKED: bool, const SHORTENED: bool>(pub(crate) &'s S);
+
+impl<S, const CHECKED: bool, const SHORTENED: bool> QueryFragment<Mysql>
+    for Typed<'_, S, CHECKED, SHORTENED>
+where
+    S: QueryFragment<Mysql>,
+{
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+}
+
+impl<S: Named, const CHECKED: bool, const SHORTENED: bool> QueryId
+    for Typed<'_, S, CHECKED, SHORTENED>
+{
+    type QueryId = Typed<'static, S::Any, CHECKED, SHORTENED>;
+}
+
+impl<Conn, S, const CHECKED: bool, const SHORTENED: bool> diesel::RunQueryDsl<Conn>
+    for Typed<'_, S, CHECKED, SHORTENED>
+{
+}
+
 /// How long `GET_LOCK` is told to wait.
 #[derive(Debug)]
 enum ServerWait {
     Seconds(i64),
     /// The hint limits the wait on MySQL, which rounds the argument to whole seconds.
-    Fraction {
+    Hinted {
         milliseconds: u32,
         seconds: f64,
         next_second: i64,
@@ -86,31 +121,38 @@ pub(crate) struct Acquire<'n> {
 }
 
 impl<'n> Acquire<'n> {
-    pub(crate) fn new(name: &'n FullName, wait: Duration) -> Self {
+    /// With the hint also a wait of whole seconds outlasts a session's `max_execution_time` on
+    /// MySQL; a fraction always has it.
+    pub(crate) fn new(name: &'n FullName, wait: Duration, hinted: bool) -> Self {
         let next_second = i64::try_from(whole_seconds(wait)).unwrap_or(i64::MAX);
-        let wait = if wait.subsec_nanos() == 0 {
+        let wait = if wait.subsec_nanos() == 0 && !hinted {
             ServerWait::Seconds(next_second)
         } else {
-            let milliseconds = wait.as_nanos().div_ceil(1_000_000);
-            ServerWait::Fraction {
-                milliseconds: u32::try_from(milliseconds).unwrap_or(NO_LIMIT),
+            // Not 0, which would be no limit at all.
+            let milliseconds = wait.as_nanos().div_ceil(1_000_000).max(1);
+            ServerWait::Hinted {
+                milliseconds: u32::try_from(milliseconds).unwrap_or(u32::MAX),
                 seconds: wait.as_secs_f64(),
                 next_second,
             }
         };
         Self { name, wait }
     }
+
+    pub(crate) fn is_hinted(&self) -> bool {
+        matches!(self.wait, ServerWait::Hinted { .. })
+    }
 }
 
 impl QueryFragment<Mysql> for Acquire<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         match &self.wait {
-            ServerWait::Seconds(_) => {
-                into_nowhere!(out, NO_LIMIT);
-            }
-            ServerWait::Fraction { milliseconds, .. } => {
+            ServerWait::Seconds(_) => out.push_sql(concat!("SELECT ", into_nowhere!())),
+            ServerWait::Hinted { milliseconds, .. } => {
                 out.unsafe_to_cache_prepared();
-                into_nowhere!(out, milliseconds);
+                out.push_sql("SELECT /*+ MAX_EXECUTION_TIME(");
+                out.push_sql(&milliseconds.to_string());
+                out.push_sql(concat!(") */ ", into_nowhere!()));
             }
         }
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
@@ -119,7 +161,7 @@ impl QueryFragment<Mysql> for Acquire<'_> {
             out.push_sql(", ");
             match &self.wait {
                 ServerWait::Seconds(seconds) => out.push_bind_param::<BigInt, _>(seconds)?,
-                ServerWait::Fraction { seconds, next_second, .. } => {
+                ServerWait::Hinted { seconds, next_second, .. } => {
                     out.push_sql("IF(VERSION() LIKE '%MariaDB%', ");
                     out.push_bind_param::<Double, _>(seconds)?;
                     out.push_sql(", ");
@@ -130,28 +172,52 @@ impl QueryFragment<Mysql> for Acquire<'_> {
             out.push_sql(")");
             Ok(())
         };
-        guarded(out.reborrow(), self.name.database(), call, "-1")?;
-        out.push_sql(" = 1 LIMIT 1");
+        guarded(out.reborrow(), self.name.database(), call, "0")?;
+        out.push_sql(" LIMIT 1");
         Ok(())
     }
 }
 
+impl Named for Acquire<'_> {
+    type Any = Acquire<'static>;
+
+    fn name(&self) -> &FullName {
+        self.name
+    }
+}
+
 /// `RELEASE_LOCK`: one row where the connection held the lock.
+///
+/// The hint keeps a session's `max_execution_time` from striking after it was released, when the
+/// answer would be lost.
 #[derive(Debug)]
 pub(crate) struct Release<'n>(pub(crate) &'n FullName);
 
 impl QueryFragment<Mysql> for Release<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        into_nowhere!(out, NO_LIMIT);
+        out.push_sql(concat!(
+            "SELECT /*+ MAX_EXECUTION_TIME(",
+            no_limit!(),
+            ") */ ",
+            into_nowhere!()
+        ));
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("RELEASE_LOCK(");
             push_name(out.reborrow(), self.0)?;
             out.push_sql(")");
             Ok(())
         };
-        guarded(out.reborrow(), self.0.database(), call, "-1")?;
-        out.push_sql(" = 1 LIMIT 1");
+        guarded(out.reborrow(), self.0.database(), call, "0")?;
+        out.push_sql(" LIMIT 1");
         Ok(())
+    }
+}
+
+impl Named for Release<'_> {
+    type Any = Release<'static>;
+
+    fn name(&self) -> &FullName {
+        self.0
     }
 }
 
@@ -183,9 +249,11 @@ pub(crate) type LookRow = (Option<String>, Option<u64>, u64);
 
 impl QueryFragment<Mysql> for Look<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT /*+ MAX_EXECUTION_TIME(");
-        out.push_sql(&NO_LIMIT.to_string());
-        out.push_sql(") */ DATABASE(), CAST(");
+        out.push_sql(concat!(
+            "SELECT /*+ MAX_EXECUTION_TIME(",
+            no_limit!(),
+            ") */ DATABASE(), CAST("
+        ));
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("IS_USED_LOCK(");
             push_name(out.reborrow(), self.name)?;
@@ -207,16 +275,13 @@ impl Query for Look<'_> {
     type SqlType = (Nullable<Text>, Nullable<Unsigned<BigInt>>, Unsigned<BigInt>);
 }
 
-macro_rules! cached_by_text {
-    ($($statement:ident),*) => {$(
-        impl QueryId for $statement<'_> {
-            type QueryId = ();
-            const HAS_STATIC_QUERY_ID: bool = false;
-        }
-        impl<Conn> diesel::RunQueryDsl<Conn> for $statement<'_> {}
-    )*};
+/// Cached by its text, which tells the generations apart.
+impl QueryId for Look<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
-cached_by_text!(Acquire, Release, Look);
+
+impl<Conn> diesel::RunQueryDsl<Conn> for Look<'_> {}
 
 /// `RELEASE_LOCK` as plain text, for when a prepared statement cannot be had. Names are sent in
 /// hexadecimal digits, so that nothing in them needs quoting.
