@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use diesel_locks::{Error, Lock};
+use diesel_locks::{Error, Lock, TableLock};
 
 use crate::support::proxy::Proxy;
 use crate::support::schema::{Database, audit_log};
@@ -21,6 +21,20 @@ fn write(conn: &mut MysqlConnection) -> QueryResult<usize> {
 
 fn rows(conn: &mut MysqlConnection) -> i64 {
     audit_log::table.count().get_result(conn).unwrap()
+}
+
+#[test]
+fn a_session_that_may_only_read_may_only_read_in_a_transaction_too() {
+    let db = Database::with_tables();
+    let mut conn = db.connect();
+    conn.batch_execute("SET SESSION TRANSACTION READ ONLY").unwrap();
+    for _ in 0..2 {
+        assert!(LOCK.transaction(&mut conn, write).is_err());
+        assert_eq!(LOCK.transaction(&mut conn, |conn| QueryResult::Ok(rows(conn))), Ok(0));
+        // Nor does a table lock that fails leave to the next transaction what it may not.
+        assert!(TableLock::new().read_table("unknown").acquire(&mut conn).is_err());
+        assert!(conn.transaction(write).is_err());
+    }
 }
 
 #[test]

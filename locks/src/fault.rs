@@ -62,9 +62,10 @@ impl Fault {
                 Error::InvalidName { name: what, reason: self.error.to_string() }
             }
             Meaning::NoDatabase => Error::NoDatabase,
-            Meaning::TableNotLocked | Meaning::WaitLimit | Meaning::Other => {
-                Error::Diesel(self.error)
-            }
+            Meaning::TableNotLocked
+            | Meaning::UnknownVariable
+            | Meaning::WaitLimit
+            | Meaning::Other => Error::Diesel(self.error),
         }
     }
 }

@@ -7,6 +7,8 @@ pub(crate) mod observe;
 pub(crate) mod server;
 pub(crate) mod tables;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::QueryResult;
@@ -33,15 +35,47 @@ pub(crate) const KILL_SELF: &str = "KILL CONNECTION_ID()";
 
 /// Refused with error 1568 if any transaction is open, one that Diesel never saw included.
 ///
+/// Without `SESSION` it is for the next transaction alone, and gives it what it would have anyway:
+/// `SET TRANSACTION READ WRITE` would let a session write that may only read.
+///
 /// It returns no rows, so it can be cached.
-#[derive(Debug, QueryId)]
-pub(crate) struct RefuseOpen;
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefuseOpen {
+    old_name: bool,
+}
+
+/// Whether the last server was a `MariaDB` before 11.1 or a MySQL before 5.7.20, whose variable has
+/// another name: the guess for the next one. Not both in one statement: a deprecated name is a
+/// warning, which stands before the error.
+static OLD_NAME: AtomicBool = AtomicBool::new(false);
+
+impl RefuseOpen {
+    pub(crate) fn guess() -> Self {
+        Self { old_name: OLD_NAME.load(Ordering::Relaxed) }
+    }
+
+    /// What to try where the server does not know the variable.
+    pub(crate) fn otherwise(self) -> Self {
+        let old_name = !self.old_name;
+        OLD_NAME.store(old_name, Ordering::Relaxed);
+        Self { old_name }
+    }
+}
 
 impl QueryFragment<Mysql> for RefuseOpen {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SET TRANSACTION READ WRITE");
+        out.push_sql(if self.old_name {
+            "SET @@tx_read_only = @@SESSION.tx_read_only"
+        } else {
+            "SET @@transaction_read_only = @@SESSION.transaction_read_only"
+        });
         Ok(())
     }
+}
+
+impl QueryId for RefuseOpen {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl<Conn> diesel::RunQueryDsl<Conn> for RefuseOpen {}
@@ -69,6 +103,7 @@ pub(crate) enum Meaning {
     StatementLimit,
     /// While tables are locked, no others can be used.
     TableNotLocked,
+    UnknownVariable,
     /// `lock_wait_timeout` was reached.
     WaitLimit,
     Other,
@@ -85,6 +120,7 @@ impl Meaning {
             // Database, table and user lock names; bytes that are no name's characters.
             1102 | 1103 | 3057 | 1300 => Self::NameRefused,
             1100 => Self::TableNotLocked,
+            1193 => Self::UnknownVariable,
             1205 => Self::WaitLimit,
             // Of MariaDB, and of tables; of MySQL's named locks.
             1213 | 3058 => Self::Deadlock,

@@ -7,8 +7,8 @@ use diesel::result::Error as DieselError;
 
 use crate::connection::Lent;
 use crate::error::Error;
-use crate::fault::{Fault, insist};
-use crate::statement;
+use crate::fault::{Fault, State, insist};
+use crate::statement::{self, Meaning, RefuseOpen};
 
 type Manager = AnsiTransactionManager;
 
@@ -67,14 +67,27 @@ pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
 /// [`Error::InTransaction`] where one is, one that Diesel never saw included.
 pub(crate) fn begin(conn: &mut MysqlConnection, what: &str) -> Result<(), Error> {
     // One by one: a batch of both could be struck by `KILL QUERY` in between, and never return.
-    let begun = statement::RefuseOpen
-        .execute(conn)
-        .and_then(|_| Manager::begin_transaction_sql(conn, statement::BEGIN));
-    match begun {
+    refuse_unseen(conn).map_err(|fault| fault.into_error(what))?;
+    match Manager::begin_transaction_sql(conn, statement::BEGIN) {
         Ok(()) => Ok(()),
         Err(DieselError::AlreadyInTransaction) => Err(Error::InTransaction),
         Err(error) => Err(Fault::of(error, conn).into_error(what)),
     }
+}
+
+fn refuse_unseen(conn: &mut MysqlConnection) -> Result<(), Fault> {
+    let mut statement = RefuseOpen::guess();
+    for is_last in [false, true] {
+        let Err(error) = statement.execute(conn) else {
+            break;
+        };
+        let fault = Fault::of(error, conn);
+        if is_last || fault.state != State::Known(Meaning::UnknownVariable) {
+            return Err(fault);
+        }
+        statement = statement.otherwise();
+    }
+    Ok(())
 }
 
 /// Runs the body in a transaction of its own.
