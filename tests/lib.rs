@@ -38,6 +38,8 @@ mod server_inspect;
 #[cfg(test)]
 mod server_restart;
 #[cfg(test)]
+mod server_settings;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod support;

@@ -56,6 +56,10 @@ impl PrivateServer {
         MysqlConnection::establish(&self.url(database)).unwrap()
     }
 
+    pub(crate) fn connect_as(&self, user: &str) -> MysqlConnection {
+        MysqlConnection::establish(&self.url("shop").replace("root", user)).unwrap()
+    }
+
     pub(crate) fn pool(&self, size: u32) -> MysqlPool {
         Pool::builder().max_size(size).build(ConnectionManager::new(self.url("shop"))).unwrap()
     }

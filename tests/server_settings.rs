@@ -1,0 +1,361 @@
+//! A server that its administrator has set up otherwise: every call works there the same, or says
+//! why it cannot.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::R2D2Connection;
+use diesel::result::Error as DieselError;
+use diesel::sql_types::Text;
+use diesel_locks::{Error, Lock, Server, TableLock};
+
+use crate::support::private_server::PrivateServer;
+use crate::support::schema::{audit_log, customers, places};
+use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
+use crate::support::watchdog;
+use crate::table_checks::{depth, log};
+
+const HANGS: Duration = Duration::from_secs(240);
+const LOCK: Lock = Lock::new("lock");
+const BUSY: Lock = Lock::new("busy");
+
+#[derive(QueryableByName)]
+struct Variable {
+    #[diesel(sql_type = Text, column_name = "Variable_name")]
+    name: String,
+    #[diesel(sql_type = Text, column_name = "Value")]
+    value: String,
+}
+
+/// All of a session's settings, those left out that every statement changes.
+fn settings(conn: &mut MysqlConnection) -> BTreeMap<String, String> {
+    const VOLATILE: [&str; 9] = [
+        "error_count",
+        "identity",
+        "in_transaction",
+        "last_insert_id",
+        "rand_seed1",
+        "rand_seed2",
+        "statement_id",
+        "timestamp",
+        "warning_count",
+    ];
+    let found: Vec<Variable> = diesel::sql_query("SHOW SESSION VARIABLES").load(conn).unwrap();
+    // Without autocommit the question itself may have begun a transaction.
+    conn.batch_execute("ROLLBACK").unwrap();
+    let found = found.into_iter().map(|Variable { name, value }| (name, value));
+    found.filter(|(name, _)| !VOLATILE.contains(&name.as_str())).collect()
+}
+
+#[track_caller]
+fn assert_unchanged(setting: &str, conn: &mut MysqlConnection, found: &BTreeMap<String, String>) {
+    let changed: Vec<_> =
+        settings(conn).into_iter().filter(|(name, value)| found.get(name) != Some(value)).collect();
+    assert_eq!(changed, [], "{setting}");
+}
+
+/// A server of the test's own; all else that is connected has its settings from before.
+struct Scene {
+    server: PrivateServer,
+    /// Of an administrator who is not touched by what is set.
+    admin: Admin,
+}
+
+impl Scene {
+    fn new() -> Option<Self> {
+        let server = PrivateServer::start()?;
+        let mut admin = Admin(server.connect("shop"));
+        admin.0.batch_execute("CREATE USER app@'%'; GRANT ALL ON shop.* TO app@'%'").unwrap();
+        if !server::is_mysql() {
+            // Where the server does not have it, held locks cannot be listed.
+            let _ = admin.0.batch_execute("INSTALL SONAME 'metadata_lock_info'");
+        }
+        Some(Self { server, admin })
+    }
+
+    fn rows(&mut self) -> i64 {
+        audit_log::table.count().get_result(&mut self.admin.0).unwrap()
+    }
+
+    /// Runs one of each call as the user.
+    fn expect_all_calls_to_work(&mut self, setting: &str, user: &str, cuts_waits: bool) {
+        let mut conn = self.server.connect_as(user);
+        let found = settings(&mut conn);
+        self.named_lock_calls(setting, &mut conn);
+        assert_unchanged(setting, &mut conn, &found);
+        let writes = self.transactions(setting, &mut conn);
+        assert_unchanged(setting, &mut conn, &found);
+        self.table_lock_calls(setting, &mut conn, writes);
+        assert_unchanged(setting, &mut conn, &found);
+        self.limits(setting, user, cuts_waits, writes);
+        assert_eq!(count_and_release_locks(&mut conn), 0, "{setting}");
+    }
+
+    fn named_lock_calls(&mut self, setting: &str, conn: &mut MysqlConnection) {
+        let id = connection_id(conn);
+        for lock in [LOCK, LOCK.timeout(Duration::from_millis(9_500)), LOCK.shortened()] {
+            let mut guard = lock.acquire(conn).unwrap_or_else(|e| panic!("{setting}: {e:?}"));
+            assert_eq!(self.admin.holder("shop.lock"), Some(id), "{setting}");
+            assert!(lock.is_held(&mut guard).unwrap(), "{setting}");
+            assert!(guard.is_still_held().unwrap(), "{setting}");
+            assert_eq!(lock.holding_connection_id(&mut guard).unwrap(), Some(id), "{setting}");
+            let holder = lock.holder(&mut guard).unwrap().unwrap();
+            assert_eq!(holder.connection_id, id, "{setting}");
+            match Lock::held_with_prefix("lo", &mut guard) {
+                Ok(held) => assert_eq!(held, BTreeMap::from([("lock".to_owned(), id)])),
+                Err(Error::Unsupported { .. }) => {}
+                Err(error) => panic!("{setting}: {error:?}"),
+            }
+            match lock.waiters(&mut guard) {
+                Ok(waiters) => assert_eq!(waiters, [], "{setting}"),
+                Err(Error::Unsupported { .. }) => {}
+                Err(error) => panic!("{setting}: {error:?}"),
+            }
+            guard.release().unwrap();
+            assert_eq!(self.admin.holder("shop.lock"), None, "{setting}");
+        }
+        Server::inspect(conn).unwrap();
+        LOCK.with(conn, |_| Ok::<_, Error>(())).unwrap();
+        assert!(LOCK.try_with(conn, |_| Ok::<_, Error>(())).unwrap().is_some(), "{setting}");
+        let unheld = LOCK.release(conn);
+        assert!(matches!(unheld, Err(Error::NotHeld { .. })), "{setting}: {unheld:?}");
+        let invalid = Lock::new(&"n".repeat(500)).acquire(conn).map(drop);
+        assert!(matches!(invalid, Err(Error::InvalidName { .. })), "{setting}: {invalid:?}");
+        LOCK.acquire(conn).unwrap().leak();
+        LOCK.acquire(conn).unwrap().leak();
+        assert_eq!(Lock::release_all(conn).unwrap(), 2, "{setting}");
+        conn.batch_execute("ROLLBACK").unwrap();
+    }
+
+    /// Whether the connection may write at all.
+    fn transactions(&mut self, setting: &str, conn: &mut MysqlConnection) -> bool {
+        let before = self.rows();
+        let writes = log(conn, "without a transaction").is_ok();
+        conn.batch_execute("COMMIT").unwrap();
+        let written = LOCK.transaction(conn, |conn| log(conn, "the library's"));
+        assert_eq!(written.is_ok(), writes, "{setting}: {written:?}");
+        assert_eq!(self.rows(), before + 2 * i64::from(writes), "{setting}");
+        let rolled_back = LOCK.transaction(conn, |conn| {
+            let _ = log(conn, "rolled back");
+            Err::<(), _>(DieselError::NotFound)
+        });
+        assert_eq!(rolled_back, Err(DieselError::NotFound), "{setting}");
+        assert_eq!(self.rows(), before + 2 * i64::from(writes), "{setting}");
+        let read = LOCK.transaction(conn, |conn| places::table.count().get_result::<i64>(conn));
+        assert_eq!(read, Ok(0), "{setting}");
+
+        conn.batch_execute("START TRANSACTION").unwrap();
+        let _ = places::table.count().get_result::<i64>(conn);
+        let open = LOCK.transaction(conn, |_| Ok::<_, Error>(()));
+        assert!(matches!(open, Err(Error::InTransaction)), "{setting}: {open:?}");
+        let open = TableLock::new().read::<places::table>().acquire(conn).map(drop);
+        assert!(matches!(open, Err(Error::InTransaction)), "{setting}: {open:?}");
+        conn.batch_execute("ROLLBACK").unwrap();
+        assert_eq!(depth(conn), Some(0), "{setting}");
+        writes
+    }
+
+    fn table_lock_calls(&mut self, setting: &str, conn: &mut MysqlConnection, writes: bool) {
+        let before = self.rows();
+        let read = TableLock::new().read::<places::table>().read_as::<customers::table>("c");
+        let rows = read.with(conn, |conn| places::table.count().get_result::<i64>(conn));
+        assert_eq!(rows, Ok(0), "{setting}");
+        let unknown = TableLock::new().read_table("unknown").acquire(conn).map(drop);
+        assert!(matches!(unknown, Err(Error::Diesel(_))), "{setting}: {unknown:?}");
+        match read.blockers(conn) {
+            Ok(blockers) => assert_eq!(blockers, [], "{setting}"),
+            Err(Error::Unsupported { .. }) => {}
+            Err(error) => panic!("{setting}: {error:?}"),
+        }
+        conn.batch_execute("ROLLBACK").unwrap();
+
+        let write = TableLock::new().write::<audit_log::table>().read::<places::table>();
+        if !writes {
+            let refused = write.with(conn, |conn| log(conn, "refused"));
+            assert!(refused.is_err(), "{setting}");
+            assert_eq!(self.rows(), before, "{setting}");
+            return;
+        }
+        write.with(conn, |conn| log(conn, "committed")).unwrap();
+        assert_eq!(self.rows(), before + 1, "{setting}");
+        let mut guard = write.acquire(conn).unwrap();
+        log(&mut guard, "rolled back").unwrap();
+        guard.rollback().unwrap();
+        assert_eq!(self.rows(), before + 1, "{setting}");
+        let guard = write.timeout(Duration::from_secs(5)).acquire(conn).unwrap();
+        guard.release().unwrap();
+    }
+
+    /// How long is waited for what others hold.
+    fn limits(&mut self, setting: &str, user: &str, cuts_waits: bool, writes: bool) {
+        let mut other = self.server.connect_as(user);
+        let held = BUSY.acquire(&mut other).unwrap();
+        let busy = BUSY.try_acquire(&mut self.server.connect_as(user)).unwrap().is_none();
+        assert!(busy, "{setting}");
+        let tables = TableLock::new().write::<places::table>();
+        let mut locker = self.server.connect_as(user);
+        let taken = writes.then(|| tables.acquire(&mut locker).unwrap());
+        thread::scope(|threads| {
+            for milliseconds in [100, 1_000] {
+                let mut conn = self.server.connect_as(user);
+                threads.spawn(move || {
+                    let limit = Duration::from_millis(milliseconds);
+                    let started = Instant::now();
+                    let ended = BUSY.timeout(limit).acquire(&mut conn).map(drop);
+                    let took = started.elapsed();
+                    if cuts_waits && milliseconds == 1_000 {
+                        let told = matches!(ended, Err(Error::Interrupted { .. }));
+                        assert!(told, "{setting}: {ended:?}");
+                    } else {
+                        assert!(
+                            matches!(ended, Err(Error::Timeout { .. })),
+                            "{setting}: {ended:?}"
+                        );
+                        let most = limit + Duration::from_millis(800);
+                        assert!(limit <= took && took < most, "{setting}: {limit:?}, {took:?}");
+                    }
+                });
+            }
+            let mut conn = self.server.connect_as(user);
+            let tables = tables.clone().timeout(Duration::from_secs(1));
+            threads.spawn(move || {
+                if !writes {
+                    return;
+                }
+                let found = settings(&mut conn);
+                let ended = tables.acquire(&mut conn).map(drop);
+                if cuts_waits {
+                    assert!(
+                        matches!(ended, Err(Error::Interrupted { .. })),
+                        "{setting}: {ended:?}"
+                    );
+                } else {
+                    assert!(matches!(ended, Err(Error::Timeout { .. })), "{setting}: {ended:?}");
+                }
+                assert_unchanged(setting, &mut conn, &found);
+            });
+        });
+        if let Some(taken) = taken {
+            taken.release().unwrap();
+        }
+        held.release().unwrap();
+    }
+
+    /// Runs the scene under an administrator's setting.
+    fn under(&mut self, setting: &str, back: &str, scene: impl FnOnce(&mut Self)) {
+        self.admin.0.batch_execute(&format!("SET GLOBAL {setting}")).unwrap();
+        scene(self);
+        self.admin.0.batch_execute(&format!("SET GLOBAL {back}")).unwrap();
+    }
+}
+
+/// What is set, how it is taken back, and who connects then.
+const EVERYWHERE: &[(&str, &str, &str)] = &[
+    ("autocommit = 0", "autocommit = 1", "root"),
+    ("sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'", "sql_mode = DEFAULT", "root"),
+    ("lc_messages = 'de_DE'", "lc_messages = 'en_US'", "root"),
+    ("TRANSACTION READ ONLY", "TRANSACTION READ WRITE", "root"),
+    (
+        "TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "root",
+    ),
+    ("lock_wait_timeout = 1", "lock_wait_timeout = DEFAULT", "root"),
+    ("read_only = 1", "read_only = 0", "app"),
+];
+
+const OF_MYSQL: &[(&str, &str, &str)] = &[
+    ("max_execution_time = 300", "max_execution_time = 0", "root"),
+    ("super_read_only = 1", "read_only = 0", "root"),
+];
+
+const OF_MARIADB: &[(&str, &str, &str)] = &[
+    ("max_statement_time = 0.3", "max_statement_time = 0", "root"),
+    ("sql_mode = 'ORACLE'", "sql_mode = DEFAULT", "root"),
+];
+
+#[test]
+fn every_call_works_under_an_administrators_settings() {
+    watchdog(HANGS, || {
+        let Some(mut scene) = Scene::new() else { return };
+        let own = if server::is_mysql() { OF_MYSQL } else { OF_MARIADB };
+        for (setting, back, user) in EVERYWHERE.iter().chain(own) {
+            // On MySQL the limit is for `SELECT`s that have no hint.
+            let cuts_waits = setting.starts_with("max_statement_time");
+            scene.under(setting, back, |scene| {
+                scene.expect_all_calls_to_work(setting, user, cuts_waits);
+            });
+        }
+    });
+}
+
+#[test]
+fn an_idle_holder_that_the_server_ends_is_told() {
+    watchdog(HANGS, || {
+        let Some(mut scene) = Scene::new() else { return };
+        scene.under("wait_timeout = 1", "wait_timeout = DEFAULT", |scene| {
+            let pool = scene.server.pool(2);
+            let (mut conn, mut owner) = (scene.server.connect("shop"), pool.get().unwrap());
+            let id = connection_id(&mut owner);
+            let guard = LOCK.acquire_owned(owner).unwrap();
+            let mut tables =
+                TableLock::new().write::<audit_log::table>().acquire(&mut conn).unwrap();
+            let tables_id = connection_id(&mut tables);
+            log(&mut tables, "lost").unwrap();
+            scene.admin.until_free("shop.lock");
+            scene.admin.until_gone(id);
+            scene.admin.until_gone(tables_id);
+
+            let lost = guard.release().map(drop);
+            assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+            let lost = tables.release().map(drop);
+            assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+            assert!(conn.is_broken());
+            assert_eq!(scene.rows(), 0);
+            LOCK.acquire_owned(pool.get().unwrap()).unwrap().release().unwrap();
+            let ids = (0..2).map(|_| connection_id(&mut pool.get().unwrap()));
+            assert!(ids.into_iter().all(|other| other != id));
+        });
+    });
+}
+
+/// `COMMIT` and `ROLLBACK` then begin another transaction, or close the connection.
+#[test]
+fn a_commit_that_does_more_still_commits_and_frees_all() {
+    watchdog(HANGS, || {
+        let Some(mut scene) = Scene::new() else { return };
+        for completion in ["CHAIN", "RELEASE"] {
+            let setting = format!("completion_type = '{completion}'");
+            scene.under(&setting, "completion_type = 'NO_CHAIN'", |scene| {
+                let closes = completion == "RELEASE";
+                let before = scene.rows();
+                let mut conn = scene.server.connect("shop");
+                let ended = LOCK.transaction(&mut conn, |conn| log(conn, "named"));
+                // It was committed, but a connection that is closed can say so no more.
+                assert_eq!(ended.is_err(), closes, "{completion}: {ended:?}");
+                assert_eq!(conn.is_broken(), closes, "{completion}");
+                scene.admin.until_free("shop.lock");
+                assert_eq!(scene.rows(), before + 1, "{completion}");
+                // What the commit has begun is not the library's to end.
+                let again = LOCK.transaction(&mut conn, |_| Ok::<_, Error>(()));
+                assert_eq!(matches!(again, Err(Error::InTransaction)), !closes, "{again:?}");
+
+                let mut conn = scene.server.connect("shop");
+                let tables = TableLock::new().write::<audit_log::table>();
+                for count in 2..4 {
+                    let ended = tables.with(&mut conn, |conn| log(conn, "table"));
+                    assert_eq!(ended.is_err(), closes, "{completion}: {ended:?}");
+                    assert_eq!(conn.is_broken(), closes, "{completion}");
+                    let expected = if closes { 2 } else { count };
+                    assert_eq!(scene.rows(), before + expected, "{completion}");
+                }
+                let mut other = scene.server.connect("shop");
+                let limit = Duration::from_secs(5);
+                assert!(tables.timeout(limit).acquire(&mut other).is_ok(), "{completion}");
+            });
+        }
+    });
+}
