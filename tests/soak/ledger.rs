@@ -77,13 +77,22 @@ impl Ledger {
     }
 
     /// A thread has the lock. It leaves when the value is dropped, which must be before the lock is released.
+    ///
+    /// Either of the two may have been killed, also who comes second: between its answer and this line the
+    /// lock may have gone to the other. A kill is noted before the server hears of it, so it is seen here.
     pub(crate) fn enter(&self, lock: usize, connection: u64) -> Inside<'_> {
-        let other = locked(&self.inside[lock]).replace(connection);
-        if let Some(other) = other {
-            if !self.strikes(other).killed {
+        let mut inside = locked(&self.inside[lock]);
+        let killed = self.strikes(connection).killed;
+        if let Some(other) = *inside {
+            if !killed && !self.strikes(other).killed {
                 self.fault(format!("{connection} and {other} have lock {lock} at once"));
             }
         }
+        // One that has lost the lock must not hide who has it now.
+        if !killed {
+            *inside = Some(connection);
+        }
+        drop(inside);
         Inside { ledger: self, lock, connection }
     }
 
