@@ -89,7 +89,7 @@ impl Job<'_> {
                     ledger.fault(format!("{way}: timed out after {took:?} of {limit:?}"));
                 }
             }
-            // Also to one who waits for a lock of the cycle without being part of it: seen on MySQL 9.7.
+            // Also to one who waits for a lock of the cycle without being part of it: seen on both servers.
             Error::Deadlock { .. } if way != "table" => ledger.outcome("deadlocks"),
             Error::Diesel(DieselError::RollbackTransaction) => ledger.outcome("failures"),
             Error::Interrupted { .. } if struck => ledger.outcome("interrupted"),
