@@ -1,0 +1,108 @@
+//! Two nodes of a MySQL group with one primary.
+
+use std::path::Path;
+
+use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use diesel_locks::{Error, Lock, TableLock};
+
+use crate::node::{Node, free_port, setting};
+use crate::{TABLES, each_node_has_named_locks_of_its_own, insert, inspect, orders, until};
+
+const GROUP: &str = "6a1f7a3e-0f0b-4c7e-9d63-5b1d2c3e4f50";
+
+const RECOVERY: &str = "SET sql_log_bin = 0; \
+     CREATE USER recovery IDENTIFIED BY 'recovery'; \
+     GRANT REPLICATION SLAVE, BACKUP_ADMIN, CONNECTION_ADMIN, GROUP_REPLICATION_STREAM ON *.* TO recovery; \
+     SET sql_log_bin = 1; \
+     CHANGE REPLICATION SOURCE TO SOURCE_USER = 'recovery', SOURCE_PASSWORD = 'recovery' \
+     FOR CHANNEL 'group_replication_recovery'";
+
+fn node(folder: &Path, id: usize, ports: [u16; 2]) -> Node {
+    let options = [
+        "--plugin-load-add=group_replication.so".to_owned(),
+        "--log-bin".to_owned(),
+        "--gtid-mode=ON".to_owned(),
+        "--enforce-gtid-consistency=ON".to_owned(),
+        format!("--server-id={}", id + 1),
+        "--report-host=127.0.0.1".to_owned(),
+        format!("--group-replication-group-name={GROUP}"),
+        format!("--group-replication-local-address=127.0.0.1:{}", ports[id]),
+        format!("--group-replication-group-seeds=127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]),
+        "--group-replication-start-on-boot=OFF".to_owned(),
+        "--group-replication-recovery-get-public-key=ON".to_owned(),
+    ];
+    let path = std::env::var("PATH").unwrap_or_default();
+    let node = Node::start(&setting("DIESEL_LOCKS_MYSQL_COMMAND"), folder, &options, &path);
+    node.connect_outside().batch_execute(RECOVERY).unwrap();
+    node
+}
+
+fn cluster(folder: &Path) -> [Node; 2] {
+    let ports = [free_port(), free_port()];
+    let nodes = [0, 1].map(|id| node(&folder.join(format!("mysql-{}", id + 1)), id, ports));
+    let begin = "SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION; \
+                 SET GLOBAL group_replication_bootstrap_group = OFF";
+    nodes[0].connect_outside().batch_execute(begin).unwrap();
+    nodes[0].connect_outside().batch_execute(TABLES).unwrap();
+    nodes[1].connect_outside().batch_execute("START GROUP_REPLICATION").unwrap();
+    for node in &nodes {
+        until("both are members", || online(node) == 2);
+    }
+    nodes
+}
+
+fn online(node: &Node) -> i64 {
+    let count = "(SELECT COUNT(*) FROM performance_schema.replication_group_members \
+                 WHERE MEMBER_STATE = 'ONLINE')";
+    diesel::select(sql::<BigInt>(count)).get_result(&mut node.connect_outside()).unwrap()
+}
+
+#[test]
+fn group_replication() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = cluster(folder.path());
+    server_knows_each_ones_role(&nodes);
+    each_node_has_named_locks_of_its_own(&nodes);
+    a_secondary_refuses_to_lock_tables_for_writing(&nodes);
+    locks_stay_behind_when_another_becomes_the_primary(&nodes);
+}
+
+fn server_knows_each_ones_role(nodes: &[Node; 2]) {
+    for (node, (expected, read_only)) in nodes.iter().zip([("PRIMARY", false), ("SECONDARY", true)])
+    {
+        let (server, warnings) = inspect(node);
+        let group = server.group_replication.unwrap();
+        assert_eq!(group.role.as_deref(), Some(expected));
+        assert_eq!((group.state.as_deref(), group.members), (Some("ONLINE"), Some(2)));
+        assert!(group.single_primary);
+        assert_eq!(server.read_only, read_only, "{expected}");
+        assert!(warnings.contains("Group Replication"), "{warnings}");
+    }
+}
+
+fn a_secondary_refuses_to_lock_tables_for_writing(nodes: &[Node; 2]) {
+    let [mut primary, mut secondary] = nodes.each_ref().map(Node::connect);
+    let lock = TableLock::new().write::<orders::table>();
+    let mut guard = lock.acquire(&mut primary).unwrap();
+    insert(&mut guard, 1).unwrap();
+    let refused = lock.acquire(&mut secondary).map(drop);
+    assert!(matches!(refused, Err(Error::Diesel(_))), "{refused:?}");
+    guard.release().unwrap();
+}
+
+fn locks_stay_behind_when_another_becomes_the_primary(nodes: &[Node; 2]) {
+    const LOCK: Lock = Lock::new("nightly");
+    let [mut holder, mut other] = nodes.each_ref().map(Node::connect);
+    let mut guard = LOCK.acquire(&mut holder).unwrap();
+    let id: String = diesel::select(sql::<Text>("@@server_uuid")).get_result(&mut other).unwrap();
+    let switch = format!("SELECT group_replication_set_as_primary('{id}')");
+    other.batch_execute(&switch).unwrap();
+    until("the second is the primary", || insert(&mut other, 100).is_ok());
+    assert!(guard.is_still_held().unwrap());
+    assert!(insert(&mut guard, 101).is_err(), "the first still takes writes");
+    assert!(LOCK.try_acquire(&mut other).unwrap().is_some(), "the lock has moved");
+    guard.release().unwrap();
+}
