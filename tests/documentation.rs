@@ -16,6 +16,7 @@ documents! {
     table_locks: "../docs/table-locks.md",
     attributes: "../docs/attributes.md",
     errors: "../docs/errors.md",
+    clusters: "../docs/clusters.md",
     performance: "../docs/performance.md",
     data_migration: "../docs/data-migration.md",
     nightly_job: "../docs/nightly-job.md",
