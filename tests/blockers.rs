@@ -222,7 +222,10 @@ alone! {
             if listings.any() {
                 let conn = &mut db.connect_through(&proxy);
                 lock().blockers(conn).unwrap();
-                proxy.expect("blockers", 5, || assert!(lock().blockers(conn).unwrap().is_empty()));
+                proxy.expect("blockers, none", 5, || assert!(lock().blockers(conn).unwrap().is_empty()));
+                let mut holder = db.connect();
+                let _guard = lock().acquire(&mut holder).unwrap();
+                proxy.expect("blockers", 3, || assert!(!lock().blockers(conn).unwrap().is_empty()));
             }
         });
     }
