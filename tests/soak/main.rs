@@ -5,12 +5,15 @@
 // Where the program itself fails, the place in its code says most.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod job;
 mod killer;
 mod ledger;
 mod memory;
 mod scene;
+mod ways;
 mod worker;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -21,6 +24,7 @@ use clap::Parser;
 use crate::killer::Targets;
 use crate::ledger::Ledger;
 use crate::scene::Scene;
+use crate::worker::Worker;
 
 #[derive(Debug, Clone, Parser)]
 struct Options {
@@ -59,46 +63,39 @@ fn main() -> ExitCode {
     let targets = Targets::new(options.connections);
     let pool = scene.pool(options.connections);
     let deadline = Instant::now() + Duration::from_secs(options.seconds);
-    let hang = thread::scope(|threads| {
+    thread::scope(|threads| {
+        let (scene, ledger, targets) = (&scene, &ledger, &targets);
         let (done, ended) = mpsc::channel();
         for number in 0..options.connections {
-            let (pool, ledger, targets, done) = (pool.clone(), &ledger, &targets, done.clone());
+            let (pool, done) = (pool.clone(), done.clone());
             threads.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(seed.wrapping_add(u64::from(number)));
-                let slot = targets.slot(number);
-                worker::work(&pool, locks, ledger, slot, &mut random, deadline);
+                let random = fastrand::Rng::with_seed(seed.wrapping_add(u64::from(number)));
+                let mut worker = Worker { scene, ledger, slot: targets.slot(number), random };
+                if catch_unwind(AssertUnwindSafe(|| worker.work(&pool, deadline))).is_err() {
+                    ledger.fault("a thread panicked by itself");
+                }
                 let _ = done.send(());
             });
         }
-        drop(done);
         let (killer_done, killer_ended) = mpsc::channel::<()>();
-        let (scene, ledger, targets) = (&scene, &ledger, &targets);
         threads.spawn(move || {
             let mut random = fastrand::Rng::with_seed(seed.wrapping_sub(1));
             killer::strike(scene, targets, ledger, &mut random, &killer_ended);
         });
-        let mut left = options.connections;
-        while left > 0 {
+        for left in (1..=options.connections).rev() {
             let patience = deadline.saturating_duration_since(Instant::now()) + PATIENCE;
-            match ended.recv_timeout(patience) {
-                Ok(()) => left -= 1,
-                // A thread that panicked has said why; the others are still waited for.
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    // It cannot be joined, so this is the end.
-                    println!("FAULT: {left} threads hang");
-                    std::process::exit(1);
-                }
+            if ended.recv_timeout(patience).is_err() {
+                // They cannot be joined, so this is the end.
+                println!("FAULT: {left} threads hang");
+                std::process::exit(1);
             }
         }
         drop(killer_done);
-        left > 0
     });
-    drop(pool);
-
-    faults.extend(hang.then(|| "a thread panicked by itself".to_owned()));
     faults.extend(ledger.faults());
-    faults.extend(scene.left_behind(&ledger));
+    faults.extend(scene.still_held());
+    drop(pool);
+    faults.extend(scene.still_there(&ledger));
     ledger.report(Duration::from_secs(options.seconds));
     scene.remove();
     for fault in &faults {

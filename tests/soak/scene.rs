@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as PoolError, Pool};
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Text, Unsigned};
 use diesel_locks::Lock;
 
 use crate::ledger::Ledger;
@@ -14,17 +14,23 @@ pub(crate) type Connections = Pool<ConnectionManager<MysqlConnection>>;
 /// How many tables are locked as tables.
 pub(crate) const TABLES: usize = 3;
 
+/// How often to look, a hundredth of a second apart.
+const TRIES: u32 = 1_000;
+
 pub(crate) struct Scene {
     url: String,
     database: String,
-    locks: usize,
+    pub(crate) locks: usize,
+    /// The state in which a session begins.
+    pub(crate) session: String,
 }
 
 impl Scene {
     pub(crate) fn new(url: &str, locks: usize) -> Self {
         let database = format!("diesel_locks_soak_{}", std::process::id());
-        let scene = Self { url: url.to_owned(), database, locks };
+        let mut scene = Self { url: url.to_owned(), database, locks, session: String::new() };
         let mut conn = scene.outside();
+        scene.session = session(&mut conn).expect("a session has a state").1;
         let name = &scene.database;
         conn.batch_execute(&format!("CREATE DATABASE {name}; USE {name}")).unwrap();
         // One counter for each lock, in one table; one for each table that is locked as such.
@@ -71,38 +77,58 @@ impl Scene {
         diesel::select(sql::<Text>("VERSION()")).get_result(&mut self.outside()).unwrap()
     }
 
-    /// What should not be there when all threads have ended.
-    pub(crate) fn left_behind(&self, ledger: &Ledger) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut admin = self.outside();
-        let connected = format!(
-            "EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE DB = '{}')",
-            self.database
-        );
-        // The server notices a closed connection a moment later.
-        let mut tries = 0;
-        while diesel::select(sql::<Bool>(&connected)).get_result(&mut admin).unwrap() {
-            tries += 1;
-            if tries > 1_000 {
-                faults.push("a connection was left".to_owned());
+    /// What should not be held while all connections are still open: closing them would release it.
+    pub(crate) fn still_held(&self) -> Vec<String> {
+        let mut conn = self.inside();
+        // Those that were killed last may take a moment to go.
+        let mut held = Vec::new();
+        for _ in 0..TRIES {
+            held = (0..self.locks)
+                .map(name)
+                .filter(|name| Lock::new(name).is_held(&mut conn).unwrap())
+                .collect();
+            // Any other name too, where the server lists them.
+            held.extend(Lock::held_with_prefix("", &mut conn).unwrap_or_default().into_keys());
+            if held.is_empty() {
                 break;
             }
-            admin.batch_execute("DO SLEEP(0.01)").unwrap();
+            conn.batch_execute("DO SLEEP(0.01)").unwrap();
         }
-        let conn = &mut self.inside();
-        for n in 0..self.locks {
-            if Lock::new(&name(n)).is_held(conn).unwrap() {
-                faults.push(format!("the lock {} was left", name(n)));
-            }
-        }
-        conn.batch_execute("SET lock_wait_timeout = 1").unwrap();
-        let mut counted = count(conn, "fences");
+        let mut faults: Vec<_> =
+            held.into_iter().map(|name| format!("the lock {name} was left")).collect();
+        conn.batch_execute("SET lock_wait_timeout = 10").unwrap();
         for n in 0..TABLES {
             if conn.batch_execute(&format!("LOCK TABLES fence_{n} WRITE; UNLOCK TABLES")).is_err() {
                 faults.push(format!("the table fence_{n} was left locked"));
             }
-            counted += count(conn, &format!("fence_{n}"));
         }
+        faults
+    }
+
+    /// What should not be there when all connections are closed.
+    pub(crate) fn still_there(&self, ledger: &Ledger) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut admin = self.outside();
+        let connected = format!(
+            "(SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}')",
+            self.database
+        );
+        // The server notices a closed connection a moment later.
+        let mut left = 0;
+        for _ in 0..TRIES {
+            left = diesel::select(sql::<BigInt>(&connected)).get_result(&mut admin).unwrap();
+            if left == 0 {
+                break;
+            }
+            admin.batch_execute("DO SLEEP(0.01)").unwrap();
+        }
+        if left > 0 {
+            faults.push(format!("{left} connections were left"));
+        }
+        let conn = &mut self.inside();
+        let tables = (0..TABLES).map(|n| format!("fence_{n}"));
+        let counted =
+            tables.fold(count(conn, "fences"), |counted, table| counted + count(conn, &table));
         let (least, most) = ledger.expected_count();
         if !(least..=most).contains(&counted) {
             faults.push(format!("the counters say {counted}, and not {least} to {most}"));
@@ -113,6 +139,19 @@ impl Scene {
     pub(crate) fn remove(&self) {
         self.outside().batch_execute(&format!("DROP DATABASE {}", self.database)).unwrap();
     }
+}
+
+/// The connection's number, and what of its session a lock may change for as long as it is held.
+pub(crate) fn session(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
+    diesel::select((
+        sql::<Unsigned<BigInt>>("CONNECTION_ID()"),
+        sql::<Text>(
+            "CONCAT_WS(' ', 'autocommit', @@autocommit, 'innodb_table_locks', @@innodb_table_locks, \
+             'lock_wait_timeout', @@lock_wait_timeout, \
+             'innodb_lock_wait_timeout', @@innodb_lock_wait_timeout, 'wait_timeout', @@wait_timeout)",
+        ),
+    ))
+    .get_result(conn)
 }
 
 /// The name of the lock with a number.
