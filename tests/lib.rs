@@ -18,6 +18,8 @@ mod held_locks;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod named_lock_faults;
 #[cfg(test)]
 mod named_lock_names;

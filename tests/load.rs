@@ -62,35 +62,53 @@ fn one_connection_holds_ten_thousand_named_locks() {
     });
 }
 
+const POPULAR: Lock = Lock::new("popular").without_timeout();
+
+/// Lets go of a lock that so many wait for; how long it took until all had it.
+fn serve(waiters: usize, pass: impl Fn(&mut MysqlConnection, &dyn Fn()) + Sync) -> Duration {
+    let db = Database::new();
+    let mut holder = db.connect();
+    let mut admin = Admin::new();
+    let guard = POPULAR.acquire(&mut holder).unwrap();
+    let (served, inside) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|threads| {
+        for _ in 0..waiters {
+            threads.spawn(|| {
+                pass(&mut db.connect(), &|| {
+                    assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
+                    served.fetch_add(1, Ordering::SeqCst);
+                    inside.store(false, Ordering::SeqCst);
+                });
+            });
+        }
+        until("all wait", || usize::try_from(admin.waiting_in(db.name())) == Ok(waiters));
+        took(|| {
+            drop(guard);
+            until("all are served", || served.load(Ordering::SeqCst) == waiters);
+        })
+    })
+}
+
 #[test]
 fn five_hundred_waiters_are_served_one_at_a_time() {
     const WAITERS: usize = 500;
-    const LOCK: Lock = Lock::new("popular").without_timeout();
     watchdog(HANGS, || {
-        let db = Database::new();
-        let mut holder = db.connect();
-        let mut admin = Admin::new();
-        let guard = LOCK.acquire(&mut holder).unwrap();
-        let (served, inside) = (AtomicUsize::new(0), AtomicBool::new(false));
-        thread::scope(|threads| {
-            for _ in 0..WAITERS {
-                threads.spawn(|| {
-                    let mut conn = db.connect();
-                    LOCK.with(&mut conn, |_| {
-                        assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
-                        served.fetch_add(1, Ordering::SeqCst);
-                        inside.store(false, Ordering::SeqCst);
-                        diesel::QueryResult::Ok(())
-                    })
-                    .unwrap();
-                });
-            }
-            until("all wait", || usize::try_from(admin.waiting_in(db.name())) == Ok(WAITERS));
-            let released = Instant::now();
-            drop(guard);
-            until("all are served", || served.load(Ordering::SeqCst) == WAITERS);
-            println!("{WAITERS} waiters were served within {:?}", released.elapsed());
+        let library = serve(WAITERS, |conn, body| {
+            POPULAR
+                .with(conn, |_| {
+                    body();
+                    QueryResult::Ok(())
+                })
+                .unwrap();
         });
+        let server = serve(WAITERS, |conn, body| {
+            let name = "CONCAT(DATABASE(), '.popular')";
+            // The longest wait that both servers take.
+            conn.batch_execute(&format!("DO GET_LOCK({name}, 1000000)")).unwrap();
+            body();
+            conn.batch_execute(&format!("DO RELEASE_LOCK({name})")).unwrap();
+        });
+        println!("{WAITERS} waiters: {library:?}, plain SQL {server:?}");
     });
 }
 

@@ -28,8 +28,8 @@ use crate::worker::Worker;
 
 #[derive(Debug, Clone, Parser)]
 struct Options {
-    /// The server
-    #[arg(env = "DATABASE_URL")]
+    /// The server; here its password would be seen in the list of processes
+    #[arg(env = "DATABASE_URL", hide_env_values = true)]
     url: String,
     /// How long to go on, in seconds
     #[arg(long, default_value_t = 60)]
