@@ -44,6 +44,8 @@ mod server_settings;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod state_machine;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod table_checks;
