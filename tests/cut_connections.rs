@@ -1,19 +1,23 @@
-//! Connections that are lost on the way to the server, at every request of every call.
+//! Connections that are lost on the way to the server or killed there, at every request of every
+//! call.
 
 use std::thread;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
-use diesel_locks::{Error, Lock};
+use diesel_locks::{Error, Lock, Server, with_lock};
 
+use crate::support::observer::Listings;
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
 use crate::support::watchdog;
+use crate::table_checks::{all_tables, log};
 
 const LOCK: Lock = Lock::new("lock");
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_secs(120);
 
 /// A connection whose statements are prepared already.
 fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
@@ -22,81 +26,130 @@ fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
     conn
 }
 
+type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
+
 /// Cuts the connection at each request of a call in turn, in each of the ways, and expects every
 /// time an error, a connection that a pool throws away, and a lock that is free again.
-fn cut_everywhere(call: fn(&mut MysqlConnection) -> Result<(), Error>) {
-    watchdog(HANGS, move || {
-        let db = Database::with_tables();
-        let mut admin = Admin::new();
-        for cut in Cut::ALL {
-            let mut requests = 0;
-            loop {
-                let proxy = Proxy::new();
-                let mut conn = warm(&db, &proxy);
-                proxy.cut_after(requests, cut);
-                let result = call(&mut conn);
-                if !proxy.was_cut() {
-                    result.unwrap();
-                    break;
-                }
-                let place = format!("{cut:?} at request {requests}");
-                assert!(matches!(result, Err(Error::Diesel(_))), "{place}: {result:?}");
-                assert!(conn.is_broken(), "{place}");
-                admin.until_free(&db.full_name("lock"));
-                // Nobody rolled back by hand.
-                assert!(LOCK.acquire(&mut conn).is_err(), "{place}");
-                requests += 1;
+fn cut_everywhere(what: &str, call: Call) {
+    let db = Database::with_tables();
+    let mut admin = Admin::new();
+    for cut in Cut::ALL {
+        let mut requests = 0;
+        loop {
+            let proxy = Proxy::new();
+            let mut conn = warm(&db, &proxy);
+            let id = connection_id(&mut conn);
+            proxy.cut_after(requests, cut);
+            let result = call(&mut conn);
+            if !proxy.was_cut() {
+                result.unwrap();
+                break;
             }
-            assert!(requests > 0);
+            let place = format!("{what}: {cut:?} at request {requests}");
+            assert!(matches!(result, Err(Error::Diesel(_))), "{place}: {result:?}");
+            assert!(conn.is_broken(), "{place}");
+            admin.until_gone(id);
+            assert!(LOCK.try_acquire(&mut db.connect()).unwrap().is_some(), "{place}");
+            // Nobody rolled back by hand.
+            assert!(LOCK.acquire(&mut conn).is_err(), "{place}");
+            requests += 1;
+        }
+        assert!(requests > 0, "{what}");
+    }
+}
+
+/// Each call that takes the lock or lets it go.
+const LOCKING: [(&str, Call); 13] = [
+    ("acquire", |conn| LOCK.acquire(conn)?.release().map(drop)),
+    ("acquire with a fraction", |conn| {
+        LOCK.timeout(Duration::from_millis(9_500)).acquire(conn)?.release().map(drop)
+    }),
+    ("acquire without a timeout", |conn| LOCK.without_timeout().acquire(conn)?.release().map(drop)),
+    ("acquire of a server-wide lock", |conn| LOCK.server_wide().acquire(conn)?.release().map(drop)),
+    ("acquire of a shortened lock", |conn| {
+        Lock::new(&"lock".repeat(20)).shortened().acquire(conn)?.release().map(drop)
+    }),
+    ("try_acquire", |conn| {
+        LOCK.try_acquire(conn)?.expect("nobody else takes it").release().map(drop)
+    }),
+    ("acquire_owned", |conn| LOCK.acquire_owned(conn)?.release().map(drop)),
+    ("with", |conn| LOCK.with(conn, |_| Ok(()))),
+    ("try_with", |conn| LOCK.try_with(conn, |_| Ok(())).map(|ran| assert!(ran.is_some()))),
+    ("#[with_lock]", |conn| {
+        #[with_lock("lock")]
+        fn body(conn: &mut MysqlConnection) -> Result<(), Error> {
+            conn.batch_execute("DO 0").map_err(Error::Diesel)
+        }
+        body(conn)
+    }),
+    ("transaction", |conn| {
+        LOCK.transaction(conn, |conn| {
+            log(conn, "cut")?;
+            Ok(())
+        })
+    }),
+    ("leak and release", |conn| {
+        let conn = LOCK.acquire(conn)?.leak();
+        LOCK.release(conn)
+    }),
+    ("leak and release_all", |conn| {
+        let conn = LOCK.acquire(conn)?.leak();
+        Lock::release_all(conn).map(|count| assert_eq!(count, 1))
+    }),
+];
+
+#[test]
+fn a_call_that_loses_its_connection_leaves_nothing_held() {
+    watchdog(HANGS, || {
+        for (what, call) in LOCKING {
+            cut_everywhere(what, call);
         }
     });
 }
 
-#[test]
-fn an_acquire_that_loses_its_connection_leaves_nothing_held() {
-    cut_everywhere(|conn| LOCK.acquire(conn)?.release().map(drop));
+/// Not every server tells.
+fn if_told<T>(answer: Result<T, Error>) -> Result<(), Error> {
+    match answer {
+        Err(Error::Unsupported { .. }) => Ok(()),
+        told => told.map(drop),
+    }
 }
 
-#[test]
-fn an_acquire_with_a_fraction_that_loses_its_connection_leaves_nothing_held() {
-    let lock = |conn: &mut _| {
-        LOCK.timeout(Duration::from_millis(9_500)).acquire(conn)?.release().map(drop)
-    };
-    cut_everywhere(lock);
-}
-
-#[test]
-fn an_owned_acquire_that_loses_its_connection_leaves_nothing_held() {
-    cut_everywhere(|conn| LOCK.acquire_owned(conn)?.release().map(drop));
-}
-
-#[test]
-fn a_body_that_loses_its_connection_leaves_nothing_held() {
-    cut_everywhere(|conn| LOCK.with(conn, |_| Ok(())));
-    cut_everywhere(|conn| LOCK.try_with(conn, |_| Ok(())).map(|ran| assert!(ran.is_some())));
-}
-
-#[test]
-fn a_transaction_that_loses_its_connection_leaves_nothing_held() {
-    cut_everywhere(|conn| {
-        LOCK.transaction(conn, |conn| {
-            diesel::insert_into(audit_log::table)
-                .values(audit_log::message.eq("cut"))
-                .execute(conn)?;
-            Ok(())
-        })
-    });
-}
-
-#[test]
-fn a_question_that_loses_its_connection_is_an_error() {
-    cut_everywhere(|conn| LOCK.is_held(conn).map(|held| assert!(!held)));
-    cut_everywhere(|conn| {
+/// Each call that asks.
+const ASKING: [(&str, Call); 9] = [
+    ("is_held", |conn| LOCK.is_held(conn).map(|held| assert!(!held))),
+    ("holding_connection_id", |conn| LOCK.holding_connection_id(conn).map(drop)),
+    ("is_still_held", |conn| {
         let mut guard = LOCK.acquire(conn)?;
         let answer = guard.is_still_held().map(|held| assert!(held));
         // Its release could be cut too, and would not tell.
         guard.leak();
         answer
+    }),
+    ("holder", |conn| {
+        let conn = LOCK.acquire(conn)?.leak();
+        LOCK.holder(conn).map(|holder| assert!(holder.is_some()))
+    }),
+    ("waiters", |conn| if_told(LOCK.waiters(conn))),
+    ("held_with_prefix", |conn| if_told(Lock::held_with_prefix("", conn))),
+    ("blockers", |conn| if_told(all_tables().blockers(conn))),
+    ("inspect", |conn| Server::inspect(conn).map(drop)),
+    ("a name that the server refuses", |conn| {
+        match Lock::new(&"long".repeat(60)).acquire(conn).map(drop) {
+            Err(Error::InvalidName { .. }) => Ok(()),
+            other => other,
+        }
+    }),
+];
+
+#[test]
+fn a_question_that_loses_its_connection_is_an_error() {
+    watchdog(HANGS, || {
+        Listings::each(|_| {
+            for (what, call) in ASKING {
+                cut_everywhere(what, call);
+            }
+        });
     });
 }
 
@@ -113,11 +166,8 @@ fn a_lost_transaction_is_committed_or_not_but_never_half() {
             let id = connection_id(&mut conn);
             proxy.cut_after(requests, cut);
             let result = LOCK.transaction(&mut conn, |conn| {
-                for _ in 0..2 {
-                    diesel::insert_into(audit_log::table)
-                        .values(audit_log::message.eq("cut"))
-                        .execute(conn)?;
-                }
+                log(conn, "one")?;
+                log(conn, "two")?;
                 Ok::<_, Error>(())
             });
             let was_cut = proxy.was_cut();

@@ -1,11 +1,12 @@
-//! Connections that are lost on the way to the server, at every request of a table lock.
+//! Connections that are lost on the way to the server or killed there, at every request of a table
+//! lock.
 
 use std::thread;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_locks::{Error, TableLock};
+use diesel_locks::{Error, TableLock, with_table_lock};
 
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::schema::{Database, audit_log};
@@ -57,6 +58,15 @@ fn write_two(conn: &mut MysqlConnection) -> QueryResult<()> {
 #[test]
 fn a_body_that_loses_its_connection_at_any_moment() {
     cut_everywhere(|conn| all_tables().with(conn, |conn| Ok(write_two(conn)?)), true);
+}
+
+#[test]
+fn a_function_that_loses_its_connection_at_any_moment() {
+    #[with_table_lock(write(audit_log::table), timeout = 5)]
+    fn write_two_locked(conn: &mut MysqlConnection) -> QueryResult<()> {
+        write_two(conn)
+    }
+    cut_everywhere(|conn| Ok(write_two_locked(conn)?), true);
 }
 
 #[test]

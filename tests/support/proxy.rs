@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{PATIENCE, server};
+use super::PATIENCE;
+use super::server::{self, Admin};
 
 /// Where to cut a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +22,13 @@ pub(crate) enum Cut {
     BeforeAnswer,
     /// The client gets the first half of the answer.
     MidAnswer,
+    /// The server has ended the connection by `KILL` before the request comes, and says so.
+    Killed,
 }
 
 impl Cut {
-    pub(crate) const ALL: [Self; 3] = [Self::BeforeRequest, Self::BeforeAnswer, Self::MidAnswer];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::BeforeRequest, Self::BeforeAnswer, Self::MidAnswer, Self::Killed];
 }
 
 /// A proxy; all connections made through it are counted together. Dropping it cuts them.
@@ -173,7 +177,7 @@ fn link(mut client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let mut server = TcpStream::connect(server::host())?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    greet(&mut server, &mut client)?;
+    let connection_id = greet(&mut server, &mut client)?;
     shared.lock().sockets.extend([client.try_clone()?, server.try_clone()?]);
 
     let answer = Arc::new(Answer::default());
@@ -186,23 +190,28 @@ fn link(mut client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     });
     let shared = Arc::clone(shared);
     thread::spawn(move || {
-        let _ = requests(&client, &server, &answer, &shared);
+        let _ = requests(&client, &server, connection_id, &answer, &shared);
         let _ = server.shutdown(Shutdown::Both);
     });
     Ok(())
 }
 
-/// Forwards the server's first packet without its offer of TLS, which would hide the packets.
-fn greet(server: &mut TcpStream, client: &mut TcpStream) -> io::Result<()> {
+/// Forwards the server's first packet without its offer of TLS, which would hide the packets. Returns
+/// the connection's number, which it contains.
+fn greet(server: &mut TcpStream, client: &mut TcpStream) -> io::Result<u32> {
     const TLS: u8 = 0x08; // of the capabilities' second byte
     let mut packet = read_packet(server)?;
     let version = packet[5..].iter().position(|&byte| byte == 0).unwrap_or(0);
-    // Header, protocol, version and its end, connection, first part of the salt, filler.
-    let capabilities = 4 + 1 + version + 1 + 4 + 8 + 1;
+    // Header, protocol, version and its end.
+    let id = 4 + 1 + version + 1;
+    let connection_id = packet[id..].first_chunk().map_or(0, |id| u32::from_le_bytes(*id));
+    // Itself, first part of the salt, filler.
+    let capabilities = id + 4 + 8 + 1;
     if let Some(second) = packet.get_mut(capabilities + 1) {
         *second &= !TLS;
     }
-    client.write_all(&packet)
+    client.write_all(&packet)?;
+    Ok(connection_id)
 }
 
 fn read_packet(mut from: impl Read) -> io::Result<Vec<u8>> {
@@ -217,6 +226,7 @@ fn read_packet(mut from: impl Read) -> io::Result<Vec<u8>> {
 fn requests(
     client: &TcpStream,
     mut server: &TcpStream,
+    connection_id: u32,
     answer: &Answer,
     shared: &Shared,
 ) -> io::Result<()> {
@@ -230,6 +240,12 @@ fn requests(
                 }
                 Some(Cut::BeforeAnswer) => answer.0.store(Answer::DISCARD, Ordering::SeqCst),
                 Some(Cut::MidAnswer) => answer.0.store(Answer::HALVE, Ordering::SeqCst),
+                Some(Cut::Killed) => {
+                    shared.lock().was_cut = true;
+                    let mut admin = Admin::new();
+                    admin.kill_connection(connection_id.into());
+                    admin.until_gone(connection_id.into());
+                }
                 None => {}
             }
         }
