@@ -1,14 +1,14 @@
 //! The function that an attribute is on. Its body stays tokens, as the user wrote them.
 
+mod hidden_type;
+
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::fold::{self, Fold};
 use syn::parse::discouraged::Speculative;
 use syn::parse::{ParseStream, Parser};
 use syn::{
-    AttrStyle, Attribute, Error, Ident, Result, ReturnType, Signature, Token, Type, TypeInfer,
-    Visibility, token,
+    AttrStyle, Attribute, Error, Ident, Result, ReturnType, Signature, Token, Type, Visibility,
 };
 
 use crate::diagnostic::{Faults, fault, looks_like};
@@ -90,7 +90,9 @@ impl Function {
     /// The return type as an expression may name it.
     pub(crate) fn output(&self) -> TokenStream {
         let ReturnType::Type(_, output) = &self.signature.output else { return quote!(()) };
-        NoImplTrait.fold_type((**output).clone()).into_token_stream()
+        let mut output = (**output).clone();
+        hidden_type::infer(&mut output);
+        output.into_token_stream()
     }
 }
 
@@ -143,20 +145,5 @@ fn returns_nothing(output: &Type) -> bool {
         Type::Paren(inner) => returns_nothing(&inner.elem),
         Type::Group(inner) => returns_nothing(&inner.elem),
         _ => false,
-    }
-}
-
-/// `impl Trait` cannot be written in an expression: the compiler finds the type out.
-struct NoImplTrait;
-
-impl Fold for NoImplTrait {
-    fn fold_type(&mut self, ty: Type) -> Type {
-        match ty {
-            Type::ImplTrait(hidden) => {
-                let underscore_token = token::Underscore(hidden.impl_token.span);
-                Type::Infer(TypeInfer { underscore_token })
-            }
-            ty => fold::fold_type(self, ty),
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use proc_macro2::Ident;
 use quote::quote;
-use syn::fold::{self, Fold};
 use syn::{Expr, FnArg, Pat, PatIdent, Receiver, Signature, Type};
 
 use crate::diagnostic::{Faults, fault};
@@ -32,7 +31,7 @@ impl Argument {
     ) -> Option<Self> {
         let named = bindings(signature).into_iter().find(|(binding, _)| binding.ident == "conn");
         match named {
-            Some((binding, ty)) => Some(Self::new(&binding, ty)),
+            Some((binding, ty)) => Some(Self::new(binding, ty)),
             None => only_candidate(signature, attribute, faults),
         }
     }
@@ -46,7 +45,7 @@ impl Argument {
         } else {
             let mut bindings = bindings(signature).into_iter();
             let (binding, ty) = bindings.find(|(binding, _)| binding.ident == *name)?;
-            Self::new(&binding, ty).kind
+            Self::new(binding, ty).kind
         };
         Some(Self { name: name.clone(), kind })
     }
@@ -131,26 +130,40 @@ fn last_name(ty: &Type) -> Option<&Ident> {
 }
 
 /// All that the arguments bind; with the type where it is a whole argument.
-fn bindings(signature: &Signature) -> Vec<(PatIdent, Option<&Type>)> {
+fn bindings(signature: &Signature) -> Vec<(&PatIdent, Option<&Type>)> {
     let mut found = Vec::new();
     for input in &signature.inputs {
         let FnArg::Typed(input) = input else { continue };
         if let Pat::Ident(binding) = &*input.pat {
-            found.push((binding.clone(), Some(&*input.ty)));
+            found.push((binding, Some(&*input.ty)));
         } else {
-            let mut inside = Bindings(Vec::new());
-            inside.fold_pat((*input.pat).clone());
-            found.extend(inside.0.into_iter().map(|binding| (binding, None)));
+            bindings_inside(&input.pat, &mut |binding| found.push((binding, None)));
         }
     }
     found
 }
 
-struct Bindings(Vec<PatIdent>);
-
-impl Fold for Bindings {
-    fn fold_pat_ident(&mut self, binding: PatIdent) -> PatIdent {
-        self.0.push(binding.clone());
-        fold::fold_pat_ident(self, binding)
+/// By hand, since syn's `Fold` would be most of what this crate costs to compile.
+fn bindings_inside<'p>(pattern: &'p Pat, found: &mut dyn FnMut(&'p PatIdent)) {
+    match pattern {
+        Pat::Ident(binding) => {
+            found(binding);
+            if let Some((_, inner)) = &binding.subpat {
+                bindings_inside(inner, found);
+            }
+        }
+        Pat::Paren(inner) => bindings_inside(&inner.pat, found),
+        Pat::Reference(inner) => bindings_inside(&inner.pat, found),
+        Pat::Type(inner) => bindings_inside(&inner.pat, found),
+        Pat::Or(or) => or.cases.iter().for_each(|inner| bindings_inside(inner, found)),
+        Pat::Slice(slice) => slice.elems.iter().for_each(|inner| bindings_inside(inner, found)),
+        Pat::Tuple(tuple) => tuple.elems.iter().for_each(|inner| bindings_inside(inner, found)),
+        Pat::TupleStruct(tuple) => {
+            tuple.elems.iter().for_each(|inner| bindings_inside(inner, found));
+        }
+        Pat::Struct(fields) => {
+            fields.fields.iter().for_each(|field| bindings_inside(&field.pat, found));
+        }
+        _ => {}
     }
 }

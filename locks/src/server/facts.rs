@@ -1,7 +1,5 @@
 //! How the server's answer about itself is read.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{BinlogFormat, Flavour, GroupReplication, HeldLocks, NameLimit, Server};
 use crate::statement::observe::{Listing, NameCase};
 use crate::statement::server::{FactRow, fact};
@@ -17,10 +15,11 @@ pub(crate) fn text(bytes: Option<Vec<u8>>) -> Option<String> {
 /// What a server says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    variables: BTreeMap<String, String>,
+    /// A handful, in lower case, and their values; the last one counts.
+    variables: Vec<(String, String)>,
     plugin: bool,
     /// Tables of `performance_schema` that the user may read.
-    readable: BTreeSet<String>,
+    readable: Vec<String>,
     /// The connection has locked tables, and so may read no others.
     tables_locked: bool,
     /// Whether metadata locks are instrumented, as far as the user may know.
@@ -38,15 +37,11 @@ impl Facts {
             };
             match name.as_str() {
                 fact::PLUGIN => facts.plugin = true,
-                fact::READABLE => {
-                    facts.readable.insert(value.to_lowercase());
-                }
+                fact::READABLE => facts.readable.push(value.to_lowercase()),
                 fact::INSTRUMENT => facts.instrument = Some(is_on(&value)),
                 fact::CONSUMER => facts.consumer = Some(is_on(&value)),
                 fact::MEMBER => facts.members.push(value),
-                _ => {
-                    facts.variables.insert(name.to_lowercase(), value);
-                }
+                _ => facts.variables.push((name.to_lowercase(), value)),
             }
         }
         facts
@@ -59,11 +54,11 @@ impl Facts {
 
     /// For a user who may read less than it seemed.
     pub(super) fn without_privilege(self) -> Self {
-        Self { readable: BTreeSet::new(), ..self }
+        Self { readable: Vec::new(), ..self }
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.variables.contains_key("version")
+        self.variable("version").is_some()
     }
 
     fn has_performance_schema(&self) -> bool {
@@ -73,15 +68,21 @@ impl Facts {
     pub(super) fn is_readable(&self) -> bool {
         ["metadata_locks", "threads", "setup_instruments", "setup_consumers"]
             .iter()
-            .all(|table| self.readable.contains(*table))
+            .all(|table| self.readable.iter().any(|readable| readable == table))
     }
 
-    fn variable(&self, name: &str) -> &str {
-        self.variables.get(name).map_or("", String::as_str)
+    fn variable(&self, name: &str) -> Option<&str> {
+        let mut from_last = self.variables.iter().rev();
+        from_last.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Empty where there is no such variable.
+    fn value(&self, name: &str) -> &str {
+        self.variable(name).unwrap_or_default()
     }
 
     fn setting(&self, name: &str) -> Option<bool> {
-        self.variables.get(name).map(|value| is_on(value))
+        self.variable(name).map(is_on)
     }
 
     /// Of lock names; an unknown server's are taken for MySQL's, as its protocol is.
@@ -140,7 +141,7 @@ impl Facts {
         let flavour = self.flavour();
         Server {
             flavour,
-            version: self.variable("version").to_owned(),
+            version: self.value("version").to_owned(),
             name_limit: match flavour {
                 Flavour::MySql | Flavour::Percona => Some(NameLimit::Characters(64)),
                 Flavour::MariaDb => Some(NameLimit::Bytes(192)),
@@ -151,13 +152,11 @@ impl Facts {
                 Flavour::MariaDb => Some(true),
                 Flavour::Unknown => None,
             },
-            detects_deadlocks: numbers(self.variable("version")).and_then(
-                |version| match flavour {
-                    Flavour::MySql | Flavour::Percona => Some(version >= [5, 7, 5]),
-                    Flavour::MariaDb => Some(version >= [10, 0, 2]),
-                    Flavour::Unknown => None,
-                },
-            ),
+            detects_deadlocks: numbers(self.value("version")).and_then(|version| match flavour {
+                Flavour::MySql | Flavour::Percona => Some(version >= [5, 7, 5]),
+                Flavour::MariaDb => Some(version >= [10, 0, 2]),
+                Flavour::Unknown => None,
+            }),
             innodb_deadlock_detect: self.setting("innodb_deadlock_detect"),
             held_locks: match self.held_locks() {
                 Ok(Listing::PerformanceSchema) => HeldLocks::PerformanceSchema,
@@ -166,7 +165,7 @@ impl Facts {
             },
             innodb_table_locks: self.setting("innodb_table_locks"),
             binary_log: self.setting("log_bin") == Some(true),
-            binlog_format: binlog_format(self.variable("binlog_format")),
+            binlog_format: binlog_format(self.value("binlog_format")),
             read_only: ["read_only", "super_read_only", "innodb_read_only"]
                 .iter()
                 .any(|name| self.setting(name) == Some(true)),
@@ -176,7 +175,7 @@ impl Facts {
     }
 
     fn flavour(&self) -> Flavour {
-        let (version, comment) = (self.variable("version"), self.variable("version_comment"));
+        let (version, comment) = (self.value("version"), self.value("version_comment"));
         let told = format!("{version} {comment}").to_lowercase();
         if IMITATIONS.iter().any(|name| told.contains(name)) {
             Flavour::Unknown
@@ -192,7 +191,7 @@ impl Facts {
     }
 
     fn group_replication(&self) -> Option<GroupReplication> {
-        let group = self.variable("group_replication_group_name");
+        let group = self.value("group_replication_group_name");
         if group.is_empty() {
             return None;
         }

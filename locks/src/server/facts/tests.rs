@@ -85,7 +85,7 @@ proptest! {
     fn facts_are_read_in_any_order(
         rows in Just(MYSQL.to_vec()).prop_shuffle(),
     ) {
-        prop_assert_eq!(facts(&rows), facts(MYSQL));
+        prop_assert_eq!(facts(&rows).server(), facts(MYSQL).server());
     }
 
     #[test]
