@@ -34,6 +34,10 @@ mod named_locks;
 #[cfg(test)]
 mod owned_guards;
 #[cfg(test)]
+mod question_storms;
+#[cfg(test)]
+mod random_names;
+#[cfg(test)]
 mod round_trips;
 #[cfg(test)]
 mod server_inspect;

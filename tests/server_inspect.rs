@@ -1,24 +1,17 @@
 //! What is said of the server under test, and at what cost.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::Text;
 use diesel_locks::{
     BinlogFormat, Error, Flavour, HeldLocks, Lock, NameLimit, Server, TableLock, Warning,
 };
 
+use crate::support::alone;
 use crate::support::observer::{Listings, User};
 use crate::support::proxy::Proxy;
 use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id};
-use crate::support::{alone, pause, watchdog};
-
-const HANGS: Duration = Duration::from_secs(60);
 
 /// A variable of the server, or what stands for one that it does not have.
 fn variable(name: &str) -> Option<String> {
@@ -202,58 +195,6 @@ fn a_connection_that_is_lost_is_an_error() {
     assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
     let lost = Lock::held_with_prefix("", &mut conn);
     assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
-}
-
-/// A cached statement that has failed while it sent rows would never return the next time.
-#[test]
-fn what_is_killed_is_an_error_and_can_be_asked_again() {
-    watchdog(HANGS, || {
-        let db = Database::new();
-        let _listings = Listings::with_plugin();
-        let mut conn = db.connect();
-        let target = AtomicU64::new(connection_id(&mut conn));
-        let over = AtomicBool::new(false);
-        let (mut answered, mut killed) = (0, 0);
-        thread::scope(|threads| {
-            threads.spawn(|| {
-                let mut admin = Admin::new();
-                // Not so often that nothing is ever answered.
-                while !over.load(Ordering::SeqCst) {
-                    admin.kill_query(target.load(Ordering::SeqCst));
-                    pause();
-                }
-            });
-            let started = Instant::now();
-            while started.elapsed() < Duration::from_secs(3) && answered + killed < 2_000 {
-                for result in [
-                    Server::inspect(&mut conn).map(drop),
-                    Lock::new("lock").holder(&mut conn).map(drop),
-                    Lock::held_with_prefix("", &mut conn).map(drop),
-                    Lock::new("lock").waiters(&mut conn).map(drop),
-                ] {
-                    match result {
-                        Ok(()) | Err(Error::Unsupported { .. }) => answered += 1,
-                        Err(_) => killed += 1,
-                    }
-                }
-                // A connection that cannot be asked what happened is given up.
-                if conn.is_broken() {
-                    conn = db.connect();
-                    target.store(connection_id(&mut conn), Ordering::SeqCst);
-                }
-            }
-            over.store(true, Ordering::SeqCst);
-        });
-        println!("{answered} answered, {killed} killed");
-        assert!(answered > 0);
-        // A kill that came last may still strike the first one.
-        let _ = Server::inspect(&mut conn);
-        if conn.is_broken() {
-            conn = db.connect();
-        }
-        let server = Server::inspect(&mut conn).unwrap();
-        assert_eq!(server.version, Server::inspect(&mut db.connect()).unwrap().version);
-    });
 }
 
 alone! {

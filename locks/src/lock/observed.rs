@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::fault::{Fault, State};
 use crate::server::facts::text;
 use crate::server::survey::survey;
+use crate::statement::Meaning;
 use crate::statement::observe::{HeldRow, HeldWithPrefix, NameCase, Process, Waiting};
 
 /// The connection that holds a named lock, as far as this user may see: without the privilege
@@ -159,7 +160,8 @@ pub(super) fn holder(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<Opti
     holder.map(|id| Ok(Holder::new(id, client(id, conn)?))).transpose()
 }
 
-/// Never fails because nothing could be found out.
+/// Fails where the connection is lost or the question was killed, and not where nothing can be found
+/// out.
 fn client(id: u64, conn: &mut MysqlConnection) -> Result<Client, Error> {
     for deprecated in [false, true] {
         match (Process { id, deprecated }).get_result(conn) {
@@ -167,8 +169,15 @@ fn client(id: u64, conn: &mut MysqlConnection) -> Result<Client, Error> {
             Ok((false, _)) => {}
             Err(error) => {
                 let fault = Fault::of(error, conn);
-                if fault.state == State::Gone {
-                    return Err(fault.into_error("the process list"));
+                match fault.state {
+                    // The next one is for everybody: if that fails, it was killed.
+                    State::Unknown if !deprecated => {}
+                    State::Gone
+                    | State::Unknown
+                    | State::Known(Meaning::Interrupted | Meaning::StatementLimit) => {
+                        return Err(fault.into_error("the process list"));
+                    }
+                    State::Known(_) => {}
                 }
             }
         }

@@ -35,16 +35,26 @@ pub(crate) fn survey(conn: &mut MysqlConnection) -> Result<Facts, Error> {
             return more(facts, conn);
         }
         // `performance_schema` is off on MySQL, and has no variables.
-        Ok(_) => None,
+        Ok(_) => {
+            if failed {
+                Survey::retire();
+            }
+            None
+        }
         Err(error) => {
             Survey::retire();
             Some(Fault::of(error, conn))
         }
     };
     let tables_locked = match fault {
-        Some(fault) if fault.state == State::Gone => return Err(fault.into_error(WHAT)),
-        Some(fault) => fault.state == State::Known(Meaning::TableNotLocked),
         None => false,
+        Some(fault) => match fault.state {
+            State::Known(Meaning::TableNotLocked) => true,
+            // A server of others, which has no such tables.
+            State::Known(Meaning::Other) => false,
+            // The rest alone would say that the server does not tell what it does tell.
+            _ => return Err(fault.into_error(WHAT)),
+        },
     };
     match ask(Survey::variables_only(), conn) {
         Ok(facts) => Ok(facts.on_connection(tables_locked)),
