@@ -16,7 +16,9 @@ use proptest::test_runner::{Config, TestRunner};
 use self::model::Model;
 use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id};
+use crate::support::watchdog;
 
+const HANGS: Duration = Duration::from_secs(240);
 const CONNECTIONS: usize = 4;
 
 /// What is locked, and what is written then.
@@ -253,16 +255,18 @@ fn rows(db: &Database, admin: &mut Admin) -> i64 {
 
 #[test]
 fn any_order_of_calls_does_what_a_small_model_says() {
-    let db = Database::with_tables();
-    let config = Config { cases: 32, failure_persistence: None, ..Config::default() };
-    TestRunner::new(config)
-        .run(&prop::collection::vec(step(), 1..40), |steps| {
-            let mut machine = Machine::new(&db);
-            for (who, step) in steps {
-                machine.take(who, step)?;
-                machine.check((who + 1) % CONNECTIONS)?;
-            }
-            machine.end()
-        })
-        .unwrap();
+    watchdog(HANGS, || {
+        let db = Database::with_tables();
+        let config = Config { cases: 32, failure_persistence: None, ..Config::default() };
+        TestRunner::new(config)
+            .run(&prop::collection::vec(step(), 1..40), |steps| {
+                let mut machine = Machine::new(&db);
+                for (who, step) in steps {
+                    machine.take(who, step)?;
+                    machine.check((who + 1) % CONNECTIONS)?;
+                }
+                machine.end()
+            })
+            .unwrap();
+    });
 }

@@ -1,8 +1,10 @@
 //! Named locks.
 
+mod ask;
 mod guard;
 mod held;
 mod observed;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::ops::DerefMut;
@@ -281,7 +283,7 @@ impl<'n> Lock<'n> {
     ///
     /// As of [`is_held`](Self::is_held).
     pub fn holding_connection_id(&self, conn: &mut MysqlConnection) -> Result<Option<u64>, Error> {
-        held::settled(self, conn).map(|(_, holder)| holder)
+        ask::settled(self, conn).map(|(_, holder)| holder)
     }
 
     /// The connection that holds the lock, and what it is doing, as far as this user may see.

@@ -8,7 +8,7 @@ use diesel::RunQueryDsl;
 use diesel::mysql::MysqlConnection;
 
 use super::Lock;
-use super::held::{error_for, settled};
+use super::ask::{error_for, settled};
 use crate::client::{Client, describe};
 use crate::error::Error;
 use crate::fault::{Fault, State};
