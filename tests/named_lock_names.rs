@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_locks::{Error, Lock};
 
+use crate::support::alone;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
 use crate::support::watchdog;
@@ -315,6 +316,24 @@ fn what_diesel_has_cached_stays_in_the_database_in_which_it_was_prepared() {
     assert_eq!(rows, 2, "Diesel's own query followed `USE`");
     let _guard = Lock::new("lock").acquire(&mut conn).unwrap();
     assert_eq!(admin.holder(&db.full_name("lock")), Some(id));
+}
+
+alone! {
+    fn statements_that_were_prepared_in_two_databases_take_no_lock() {
+        let (db, other_db) = (Database::new(), Database::new());
+        let lock = Lock::new("lock");
+        lock.acquire(&mut db.connect()).unwrap().release().unwrap();
+        let mut conn = db.connect();
+        // Its database is known: only the acquire and the release are prepared.
+        lock.acquire(&mut conn).unwrap().release().unwrap();
+        other_db.enter(&mut conn);
+        assert!(!lock.is_held(&mut conn).unwrap());
+
+        assert!(lock.try_acquire(&mut conn).unwrap().is_none());
+        let refused = lock.acquire(&mut conn).map(drop);
+        assert!(matches!(refused, Err(Error::Interrupted { .. })), "{refused:?}");
+        assert_eq!(count_and_release_locks(&mut conn), 0);
+    }
 }
 
 #[test]

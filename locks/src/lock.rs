@@ -55,8 +55,9 @@ use crate::transaction;
 /// The servers run a prepared statement in the database in which it was prepared, and Diesel keeps
 /// prepared statements. So after `USE other` a connection goes on with the locks of the database in
 /// which it took its first one, just as Diesel's own queries go on with the tables of the database in
-/// which they were first run. An application that changes databases on a connection has to switch
-/// that cache off
+/// which they were first run. Once it was asked about a lock in the other database, it may also take
+/// none any more: [`Error::Interrupted`], or `None`. An application that changes databases on a
+/// connection has to switch that cache off
 /// ([`set_prepared_statement_cache_size`](diesel::Connection::set_prepared_statement_cache_size));
 /// then its locks follow too. A guard keeps its lock in any case.
 ///
