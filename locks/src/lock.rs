@@ -3,10 +3,10 @@
 mod ask;
 mod guard;
 mod held;
+mod holder;
 mod observed;
 mod wait;
 
-use std::collections::BTreeMap;
 use std::ops::DerefMut;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use diesel::mysql::MysqlConnection;
 
 pub use self::guard::LockGuard;
 pub(crate) use self::held::HeldLock;
-pub use self::observed::{Holder, Waiter};
+pub use self::holder::{Holder, Waiter};
 use crate::error::{AcquireOwnedError, Error};
 use crate::timeout::Timeout;
 use crate::transaction;
@@ -267,64 +267,6 @@ impl<'n> Lock<'n> {
     pub fn release(&self, conn: &mut MysqlConnection) -> Result<(), Error> {
         held::release(self, conn)
     }
-
-    /// Whether any connection holds the lock.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidName`] for what [`acquire`](Self::acquire) refuses too,
-    /// [`Error::NoDatabase`], [`Error::Interrupted`], or Diesel's.
-    pub fn is_held(&self, conn: &mut MysqlConnection) -> Result<bool, Error> {
-        Ok(self.holding_connection_id(conn)?.is_some())
-    }
-
-    /// The connection that holds the lock: what `CONNECTION_ID()` says there, and the process list.
-    ///
-    /// # Errors
-    ///
-    /// As of [`is_held`](Self::is_held).
-    pub fn holding_connection_id(&self, conn: &mut MysqlConnection) -> Result<Option<u64>, Error> {
-        ask::settled(self, conn).map(|(_, holder)| holder)
-    }
-
-    /// The connection that holds the lock, and what it is doing, as far as this user may see.
-    ///
-    /// Of another user's connection servers tell the number, and the rest with the privilege
-    /// `PROCESS`. Costs two round trips more than
-    /// [`holding_connection_id`](Self::holding_connection_id) where the lock is held.
-    ///
-    /// ```no_run
-    /// # use diesel::prelude::*;
-    /// # use diesel_locks::{Error, Lock};
-    /// # fn wake(conn: &mut MysqlConnection) -> Result<(), Error> {
-    /// if let Some(holder) = Lock::new("nightly-report").holder(conn)? {
-    ///     println!("{holder}"); // connection 7 of app at 10.0.0.5:4711 in shop: Sleep for 12s
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As of [`is_held`](Self::is_held).
-    pub fn holder(&self, conn: &mut MysqlConnection) -> Result<Option<Holder>, Error> {
-        observed::holder(self, conn)
-    }
-
-    /// The connections that wait for the lock, the longest wait first.
-    ///
-    /// It is read from `performance_schema`, which needs `SELECT` on it: on MySQL, and on MariaDB where
-    /// it is on and its instrument `wait/lock/metadata/sql/mdl` too. Servers wake one of the waiters
-    /// when the lock becomes free, not always the first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`] where the server does not tell, or not this user, and inside a table
-    /// lock; it says what to do. On MariaDB also for a full name of more than 64 characters, of
-    /// which it lists no more. Else as of [`is_held`](Self::is_held).
-    pub fn waiters(&self, conn: &mut MysqlConnection) -> Result<Vec<Waiter>, Error> {
-        observed::waiters(self, conn)
-    }
 }
 
 impl Lock<'_> {
@@ -336,53 +278,5 @@ impl Lock<'_> {
     /// Diesel's; the connection is then closed, which releases them too.
     pub fn release_all(conn: &mut MysqlConnection) -> Result<u64, Error> {
         held::release_all(conn)
-    }
-
-    /// The locks of the connection's database whose names begin with a text, and the connections
-    /// that hold them. Names are without the database, and the text is not a pattern: `%`, `_` and
-    /// `\\` mean themselves. The empty text finds all.
-    ///
-    /// ```no_run
-    /// # use diesel::prelude::*;
-    /// # use diesel_locks::{Error, Lock};
-    /// # fn show(conn: &mut MysqlConnection) -> Result<(), Error> {
-    /// for (name, connection_id) in Lock::held_with_prefix("invoice-", conn)? {
-    ///     println!("{name} is held by connection {connection_id}");
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Where it is read
-    ///
-    /// On MySQL in `performance_schema.metadata_locks`, which needs `SELECT` on
-    /// `performance_schema.*`. On MariaDB in `information_schema.METADATA_LOCK_INFO`, of a plugin
-    /// that an administrator loads once, with `INSTALL SONAME 'metadata_lock_info'`, and that
-    /// everybody may read; without it, in `performance_schema`, where that is on and its instrument
-    /// `wait/lock/metadata/sql/mdl` too. Leave the plugin loaded: MariaDB (seen on 10.11.19 and 11.8)
-    /// crashes if it is unloaded at the very moment of a question.
-    ///
-    /// # What is shown
-    ///
-    /// - MySQL lists names in lower case, whatever they were taken by: `Invoice-7` is found by
-    ///   `invoice-` and `INVOICE-`, and shown as `invoice-7`. On MariaDB case matters and is kept.
-    /// - A [`server_wide`](Self::server_wide) lock is shown only if its name happens to begin with
-    ///   the database and a dot.
-    /// - A [`shortened`](Self::shortened) lock is shown as the server knows it: the rest of the first
-    ///   23 characters, a `-` and the digits; not at all where the database alone has more than 22.
-    /// - MariaDB lists the first 64 characters of a full name, so that longer ones are cut, and a
-    ///   `?` or several for what is outside of the Basic Multilingual Plane.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`] where the server does not tell, or not this user; it says what to do.
-    /// On MariaDB also for a beginning that it would not list: of more than 64 characters with the
-    /// database, or outside of the Basic Multilingual Plane. [`Error::NoDatabase`],
-    /// [`Error::Interrupted`], or Diesel's.
-    pub fn held_with_prefix(
-        prefix: &str,
-        conn: &mut MysqlConnection,
-    ) -> Result<BTreeMap<String, u64>, Error> {
-        observed::held_with_prefix(prefix, conn)
     }
 }
