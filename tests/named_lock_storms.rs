@@ -254,9 +254,8 @@ fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
     watchdog(HANGS, || {
         let (db, other_db) = (Database::new(), Database::new());
         let (mut conn, mut other, mut admin) = (db.connect(), other_db.connect(), Admin::new());
-        let id = connection_id(&mut conn);
         let kept = other_db.full_name("lock");
-        Storm::during(id, |storm| {
+        Storm::during(connection_id(&mut conn), |storm| {
             for n in tries(300) {
                 storm.calm(&mut conn, |conn| {
                     keep(Lock::new(&kept).server_wide().acquire(conn).unwrap());
@@ -270,6 +269,7 @@ fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
                 if storm.replace_if_broken(&mut conn, &db) {
                     continue;
                 }
+                let id = *storm.target.lock().unwrap();
                 assert_eq!(admin.holder(&kept), Some(id), "try {n}");
                 storm.calm(&mut conn, count_and_release_locks);
             }

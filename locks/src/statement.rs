@@ -23,9 +23,10 @@ pub(crate) const KEEP_ERROR: &str = "GET DIAGNOSTICS CONDITION 1 \
      @diesel_locks_error = MYSQL_ERRNO, @diesel_locks_state = RETURNED_SQLSTATE";
 
 /// What to select to read it. The error comes first (MariaDB adds 1329, "no data", to every `SELECT …
-/// INTO` that fails); where a warning does, the error is unknown.
-pub(crate) const KEPT_ERROR: &str = "CAST(IF(LEFT(@diesel_locks_state, 2) IN ('01', '02'), \
-     NULL, @diesel_locks_error) AS UNSIGNED) LIMIT 1";
+/// INTO` that fails); where a warning does, the error is unknown. MySQL gives the warning of a
+/// deprecated table, 1287, the state of an error.
+pub(crate) const KEPT_ERROR: &str = "CAST(IF(LEFT(@diesel_locks_state, 2) IN ('01', '02') \
+     OR @diesel_locks_error = 1287, NULL, @diesel_locks_error) AS UNSIGNED) LIMIT 1";
 
 /// Does nothing, if the connection lives.
 pub(crate) const NOTHING: &str = "DO 0";
