@@ -9,12 +9,13 @@ use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
 use diesel_locks::{Error, Lock, Server, TableLock};
 
-use crate::support::observer::Listings;
+use crate::support::observer::{Listings, User};
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
 use crate::support::{pause, watchdog};
 
-const HANGS: Duration = Duration::from_secs(120);
+const HANGS: Duration = Duration::from_secs(180);
+const STORM: Duration = Duration::from_millis(500);
 const LOCK: Lock = Lock::new("lock");
 
 fn tables() -> TableLock {
@@ -54,20 +55,51 @@ fn answer(question: Question, conn: &mut MysqlConnection) -> Option<String> {
 fn a_question_that_is_killed_says_nothing_wrong_and_can_be_asked_again() {
     watchdog(HANGS, || {
         let db = Database::with_tables();
+        let user = User::new(&db, &["SELECT ON performance_schema.*", "PROCESS ON *.*"]);
         let (mut holder, mut locker) = (db.connect(), db.connect());
         let _lock = LOCK.acquire(&mut holder).unwrap();
         let _tables = tables().acquire(&mut locker).unwrap();
         Listings::each(|_| {
             for (what, question) in QUESTIONS {
-                ask_in_a_storm(&db, what, question);
+                ask_in_a_storm(what, question, || db.connect());
             }
+            while_privileges_change(|| {
+                for (what, question) in QUESTIONS {
+                    ask_in_a_storm(what, question, || db.connect());
+                    ask_in_a_storm(what, question, || user.connect());
+                }
+            });
         });
     });
 }
 
-fn ask_in_a_storm(db: &Database, what: &str, question: Question) {
-    let expected = answer(question, &mut db.connect()).expect("nobody kills it");
-    let mut conn = db.connect();
+/// MySQL has other numbers for what is killed while it waits to look a privilege up.
+fn while_privileges_change(body: impl FnOnce()) {
+    let db = Database::new();
+    let over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                drop(User::new(&db, &[]));
+            }
+        });
+        let _end = End(&over);
+        body();
+    });
+}
+
+/// Ends a thread, also where the others panic.
+struct End<'o>(&'o AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn ask_in_a_storm(what: &str, question: Question, connect: impl Fn() -> MysqlConnection) {
+    let expected = answer(question, &mut connect()).expect("nobody kills it");
+    let mut conn = connect();
     let target = AtomicU64::new(connection_id(&mut conn));
     let over = AtomicBool::new(false);
     let (mut answered, mut struck) = (0, 0);
@@ -82,29 +114,28 @@ fn ask_in_a_storm(db: &Database, what: &str, question: Question) {
                 (0..10).for_each(|_| pause());
             }
         });
+        let _end = End(&over);
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(1) || answered == 0 {
+        while started.elapsed() < STORM || answered == 0 {
             match answer(question, &mut conn) {
-                Some(answer) if answer == expected => answered += 1,
-                Some(wrong) => {
-                    over.store(true, Ordering::SeqCst);
-                    panic!("{what}: {wrong} instead of {expected}");
+                Some(answer) => {
+                    assert_eq!(answer, expected, "{what}");
+                    answered += 1;
                 }
                 None => struck += 1,
             }
             // A connection that cannot be asked what happened is given up.
             if conn.is_broken() {
-                conn = db.connect();
+                conn = connect();
                 target.store(connection_id(&mut conn), Ordering::SeqCst);
             }
         }
-        over.store(true, Ordering::SeqCst);
     });
     println!("{what}: {answered} answered, {struck} struck");
     // The kill that came last may still strike the first one.
     let _ = question(&mut conn);
     if conn.is_broken() {
-        conn = db.connect();
+        conn = connect();
     }
     assert_eq!(answer(question, &mut conn), Some(expected), "{what}");
 }

@@ -63,6 +63,7 @@ impl Fault {
             }
             Meaning::NoDatabase => Error::NoDatabase,
             Meaning::TableNotLocked
+            | Meaning::Unchecked
             | Meaning::UnknownVariable
             | Meaning::WaitLimit
             | Meaning::Other => Error::Diesel(self.error),

@@ -104,6 +104,9 @@ pub(crate) enum Meaning {
     StatementLimit,
     /// While tables are locked, no others can be used.
     TableNotLocked,
+    /// A user may not, or a view's definer is unknown: MySQL also says so of a statement that is
+    /// killed while it waits to look privileges up, as others change them. Measured on 9.7.
+    Unchecked,
     UnknownVariable,
     /// `lock_wait_timeout` was reached.
     WaitLimit,
@@ -121,11 +124,13 @@ impl Meaning {
             // Database, table and user lock names; bytes that are no name's characters.
             1102 | 1103 | 3057 | 1300 => Self::NameRefused,
             1100 => Self::TableNotLocked,
+            1045 | 1449 => Self::Unchecked,
             1193 => Self::UnknownVariable,
             1205 => Self::WaitLimit,
             // Of MariaDB, and of tables; of MySQL's named locks.
             1213 | 3058 => Self::Deadlock,
-            1317 => Self::Interrupted,
+            // The latter of MySQL, where the statement waited to look privileges up.
+            1317 | 3547 => Self::Interrupted,
             1568 => Self::InTransaction,
             // `max_statement_time` of MariaDB, `max_execution_time` of MySQL.
             1969 | 3024 => Self::StatementLimit,

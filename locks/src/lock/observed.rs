@@ -201,7 +201,9 @@ fn client(id: u64, conn: &mut MysqlConnection) -> Result<Client, Error> {
                     State::Unknown if !deprecated => {}
                     State::Gone
                     | State::Unknown
-                    | State::Known(Meaning::Interrupted | Meaning::StatementLimit) => {
+                    | State::Known(
+                        Meaning::Interrupted | Meaning::StatementLimit | Meaning::Unchecked,
+                    ) => {
                         return Err(fault.into_error("the process list"));
                     }
                     State::Known(_) => {}

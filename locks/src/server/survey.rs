@@ -19,14 +19,14 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn survey(conn: &mut MysqlConnection) -> Result<Facts, Error> {
     let mut failed = false;
     if !REFUSED.load(Ordering::Relaxed) {
-        match ask(Survey::privileged(), conn) {
+        match load(Survey::privileged(), conn) {
             Ok(facts) if facts.is_complete() => return Ok(facts),
             Ok(_) => {}
             // Why shows in what follows.
             Err(_) => failed = true,
         }
     }
-    let fault = match ask(Survey::of_everybody(), conn) {
+    let tables_locked = match ask(Survey::of_everybody, conn) {
         Ok(facts) if facts.is_complete() => {
             // One that lacks a privilege is never cached.
             if failed && facts.is_readable() {
@@ -39,16 +39,9 @@ pub(crate) fn survey(conn: &mut MysqlConnection) -> Result<Facts, Error> {
             if failed {
                 Survey::retire();
             }
-            None
+            false
         }
-        Err(error) => {
-            Survey::retire();
-            Some(Fault::of(error, conn))
-        }
-    };
-    let tables_locked = match fault {
-        None => false,
-        Some(fault) => match fault.state {
+        Err(fault) => match fault.state {
             State::Known(Meaning::TableNotLocked) => true,
             // A server of others, which has no such tables.
             State::Known(Meaning::Other) => false,
@@ -56,7 +49,7 @@ pub(crate) fn survey(conn: &mut MysqlConnection) -> Result<Facts, Error> {
             _ => return Err(fault.into_error(WHAT)),
         },
     };
-    match ask(Survey::variables_only(), conn) {
+    match load(Survey::variables_only(), conn) {
         Ok(facts) => Ok(facts.on_connection(tables_locked)),
         Err(error) => Err(Fault::of(error, conn).into_error(WHAT)),
     }
@@ -71,21 +64,29 @@ fn more(facts: Facts, conn: &mut MysqlConnection) -> Result<Facts, Error> {
     if !readable {
         return Ok(facts);
     }
-    let fault = match ask(Survey::privileged(), conn) {
-        Ok(facts) => return Ok(facts),
-        Err(error) => {
-            Survey::retire();
-            Fault::of(error, conn)
-        }
-    };
-    match fault.state {
+    ask(Survey::privileged, conn).or_else(|fault| match fault.state {
         State::Known(Meaning::TableNotLocked) => Ok(facts.on_connection(true)),
         // A privilege that does not reach as far as the others.
         State::Known(Meaning::Other) => Ok(facts.without_privilege()),
         _ => Err(fault.into_error(WHAT)),
+    })
+}
+
+/// Asks once more what is refused: MySQL also refuses what is killed while it waits to look a
+/// privilege up.
+fn ask(survey: fn() -> Survey, conn: &mut MysqlConnection) -> Result<Facts, Fault> {
+    let mut attempt = || {
+        load(survey(), conn).map_err(|error| {
+            Survey::retire();
+            Fault::of(error, conn)
+        })
+    };
+    match attempt() {
+        Err(fault) if fault.state == State::Known(Meaning::Other) => attempt(),
+        done => done,
     }
 }
 
-fn ask(survey: Survey, conn: &mut MysqlConnection) -> Result<Facts, DieselError> {
+fn load(survey: Survey, conn: &mut MysqlConnection) -> Result<Facts, DieselError> {
     survey.load::<FactRow>(conn).map(Facts::read)
 }
