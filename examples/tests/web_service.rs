@@ -13,6 +13,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
 const CONNECTIONS: usize = 4;
+const PER_CUSTOMER: usize = 8;
+
+/// How often a request for a customer had a status.
+type Answers = BTreeMap<(i32, u16), usize>;
 
 /// The service, with a database of its own.
 struct Service {
@@ -54,6 +58,32 @@ impl Service {
         (status, answer)
     }
 
+    /// Sends all requests for customers 1 and 2 at the same time.
+    fn charge_at_once(&self) -> Answers {
+        let address = &self.address;
+        let mut answers = Answers::new();
+        thread::scope(|scope| {
+            let requests: Vec<_> = [1, 2]
+                .repeat(PER_CUSTOMER)
+                .into_iter()
+                .map(|n| (n, scope.spawn(move || Self::charge(address, n))))
+                .collect();
+            for (customer, request) in requests {
+                let (status, answer) = request.join().unwrap();
+                assert!([200, 409, 503].contains(&status), "{answer}");
+                let retry = answer.to_lowercase().contains("\r\nretry-after: 1\r\n");
+                assert_eq!(status == 503, retry, "{answer}");
+                *answers.entry((customer, status)).or_default() += 1;
+            }
+        });
+        answers
+    }
+
+    fn paid(&mut self, customer: i32) -> i64 {
+        let cents = format!("SELECT SUM(cents) FROM payments WHERE customer_id = {customer}");
+        self.number(&format!("CAST(({cents}) AS SIGNED)"))
+    }
+
     fn number(&mut self, expression: &str) -> i64 {
         diesel::select(sql::<BigInt>(expression)).get_result(&mut self.admin).unwrap()
     }
@@ -75,28 +105,19 @@ fn no_customer_is_charged_twice_and_the_connections_come_back_clean() {
         .batch_execute("INSERT INTO customers VALUES (1, 1200), (2, 3400), (3, 0)")
         .unwrap();
 
-    let mut answers: BTreeMap<(i32, u16), usize> = BTreeMap::new();
-    let address = &service.address;
-    thread::scope(|scope| {
-        let requests: Vec<_> = (0..16)
-            .map(|n| 1 + n % 2)
-            .map(|customer| (customer, scope.spawn(move || Service::charge(address, customer))))
-            .collect();
-        for (customer, request) in requests {
-            let (status, answer) = request.join().unwrap();
-            let retry = answer.to_lowercase().contains("\r\nretry-after: 1\r\n");
-            assert_eq!(status == 503, retry, "{answer}");
-            *answers.entry((customer, status)).or_default() += 1;
-        }
-    });
+    // Somebody else is at customer 1.
+    let name = format!("{}.invoice-1", service.database);
+    assert_eq!(service.number(&format!("GET_LOCK('{name}', 0)")), 1);
+    let answers = service.charge_at_once();
+    assert_eq!(answers.get(&(1, 503)), Some(&PER_CUSTOMER), "{answers:?}");
+    assert_eq!(answers.get(&(2, 200)), Some(&1), "{answers:?}");
+    assert_eq!(service.paid(2), 3400);
 
-    for (customer, cents) in [(1, 1200), (2, 3400)] {
-        assert_eq!(answers.get(&(customer, 200)), Some(&1), "{answers:?}");
-        assert!(answers.contains_key(&(customer, 503)), "{answers:?}");
-        let paid = format!("(SELECT SUM(cents) FROM payments WHERE customer_id = {customer})");
-        assert_eq!(service.number(&format!("CAST({paid} AS SIGNED)")), cents);
-    }
-    assert_eq!(answers.keys().find(|(_, status)| ![200, 409, 503].contains(status)), None);
+    assert_eq!(service.number(&format!("RELEASE_LOCK('{name}')")), 1);
+    let answers = service.charge_at_once();
+    assert_eq!(answers.get(&(1, 200)), Some(&1), "{answers:?}");
+    assert_eq!(answers.get(&(2, 200)), None, "{answers:?}");
+    assert_eq!((service.paid(1), service.paid(2)), (1200, 3400));
 
     // Each connection of the pool works, and none holds a lock.
     for _ in 0..2 * CONNECTIONS {

@@ -122,23 +122,26 @@ impl Admin {
     }
 
     pub(crate) fn is_waiting(&mut self, id: u64) -> bool {
-        self.process(
+        self.is(&process(
             id,
             "STATE = 'User lock' OR STATE = 'User level lock' OR STATE LIKE 'Waiting for table%' \
              OR STATE LIKE 'Waiting for%metadata lock'",
-        )
+        ))
     }
 
-    /// Blocks until the server has noticed that a connection was closed.
+    /// Blocks until the server has ended a connection, and freed what it held. MySQL frees that a
+    /// moment after the connection has left the process list, but before its thread ends.
     pub(crate) fn until_gone(&mut self, id: u64) {
-        until(&format!("connection {id} is gone"), || !self.process(id, "TRUE"));
+        let exists = if is_mysql() {
+            format!("EXISTS (SELECT 1 FROM performance_schema.threads WHERE PROCESSLIST_ID = {id})")
+        } else {
+            process(id, "TRUE")
+        };
+        until(&format!("connection {id} is gone"), || !self.is(&exists));
     }
 
-    fn process(&mut self, id: u64, condition: &str) -> bool {
-        let exists = format!(
-            "EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND ({condition}))"
-        );
-        diesel::select(sql::<Bool>(&exists)).get_result(&mut self.0).unwrap()
+    fn is(&mut self, expression: &str) -> bool {
+        diesel::select(sql::<Bool>(expression)).get_result(&mut self.0).unwrap()
     }
 
     /// How many connections of a database wait for a named lock.
@@ -162,6 +165,12 @@ impl Admin {
             self.kill_connection(id);
         }
     }
+}
+
+fn process(id: u64, condition: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND ({condition}))"
+    )
 }
 
 #[derive(QueryableByName)]
