@@ -2,7 +2,7 @@
 //! that succeeded holds the lock exactly once.
 
 use std::hint::spin_loop;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +28,8 @@ fn tries(most: u32) -> impl Iterator<Item = u32> {
 /// Somebody who kills what the connection does, again and again, except where it is held off.
 struct Storm {
     /// Whom to strike.
-    target: Mutex<u64>,
+    target: AtomicU64,
+    striking: Mutex<()>,
     /// A mutex is not fair: without this the killer would have it again before anybody else.
     calm: AtomicBool,
 }
@@ -42,7 +43,8 @@ impl Storm {
                 self.0.store(true, Ordering::SeqCst);
             }
         }
-        let storm = Self { target: Mutex::new(target), calm: AtomicBool::new(false) };
+        let (target, striking) = (AtomicU64::new(target), Mutex::new(()));
+        let storm = Self { target, striking, calm: AtomicBool::new(false) };
         let over = AtomicBool::new(false);
         thread::scope(|threads| {
             threads.spawn(|| {
@@ -56,7 +58,8 @@ impl Storm {
                     // Many at once, at the pace of the server and not of the network; but not the
                     // same pace each time, and with gaps in which something succeeds.
                     round += 1;
-                    if let Ok(target) = storm.target.lock() {
+                    if let Ok(_striking) = storm.striking.lock() {
+                        let target = storm.target();
                         let strike =
                             format!("KILL QUERY {target}; DO SLEEP(0.0000{});", round % 10);
                         // The target may be gone.
@@ -72,6 +75,10 @@ impl Storm {
         })
     }
 
+    fn target(&self) -> u64 {
+        self.target.load(Ordering::SeqCst)
+    }
+
     /// Holds the killer off, and lets a kill pass that was already sent.
     fn calm<T>(
         &self,
@@ -79,7 +86,7 @@ impl Storm {
         body: impl FnOnce(&mut MysqlConnection) -> T,
     ) -> T {
         self.calm.store(true, Ordering::SeqCst);
-        let held_off = self.target.lock().unwrap();
+        let held_off = self.striking.lock().unwrap();
         for _ in 0..2 {
             let _ = conn.batch_execute("DO 0");
         }
@@ -97,7 +104,7 @@ impl Storm {
         }
         Admin::new().until_free(&db.full_name("lock"));
         *conn = db.connect();
-        *self.target.lock().unwrap() = connection_id(conn);
+        self.target.store(connection_id(conn), Ordering::SeqCst);
         true
     }
 }
@@ -269,8 +276,7 @@ fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
                 if storm.replace_if_broken(&mut conn, &db) {
                     continue;
                 }
-                let id = *storm.target.lock().unwrap();
-                assert_eq!(admin.holder(&kept), Some(id), "try {n}");
+                assert_eq!(admin.holder(&kept), Some(storm.target()), "try {n}");
                 storm.calm(&mut conn, count_and_release_locks);
             }
         });
