@@ -13,9 +13,7 @@ use crate::support::observer::{Listings, User};
 use crate::support::proxy::Proxy;
 use crate::support::schema::{Database, audit_log, places};
 use crate::support::server::{self, Admin, connection_id};
-use crate::support::{alone, watchdog};
-
-const HANGS: Duration = Duration::from_secs(60);
+use crate::support::{PATIENCE, alone, watchdog};
 
 fn lock() -> TableLock {
     TableLock::new().write::<places::table>().read::<audit_log::table>()
@@ -70,7 +68,7 @@ fn those_who_use_the_tables_are_listed() {
         let writer_seen = &blockers[1];
         assert_eq!(writer_seen.database.as_deref(), Some(db.name()));
         assert!(writer_seen.user.is_some() && writer_seen.host.is_some(), "{writer_seen:?}");
-        assert!(writer_seen.in_state.unwrap() < HANGS);
+        assert!(writer_seen.in_state.unwrap() < PATIENCE);
         assert_eq!(
             (writer_seen.table.database(), writer_seen.table.table()),
             (Some(db.name()), "places")
@@ -89,7 +87,7 @@ fn those_who_use_the_tables_are_listed() {
 
 #[test]
 fn locked_tables_and_those_who_wait_for_them() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::with_tables();
         wherever_listed(&db, |listings| {
             let (mut conn, mut holder, mut waiting) = (db.connect(), db.connect(), db.connect());

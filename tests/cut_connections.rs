@@ -17,7 +17,6 @@ use crate::support::watchdog;
 use crate::table_checks::{all_tables, log};
 
 const LOCK: Lock = Lock::new("lock");
-const HANGS: Duration = Duration::from_secs(120);
 
 /// A connection whose statements are prepared already.
 fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
@@ -100,7 +99,7 @@ const LOCKING: [(&str, Call); 13] = [
 
 #[test]
 fn a_call_that_loses_its_connection_leaves_nothing_held() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         for (what, call) in LOCKING {
             cut_everywhere(what, call);
         }
@@ -144,7 +143,7 @@ const ASKING: [(&str, Call); 9] = [
 
 #[test]
 fn a_question_that_loses_its_connection_is_an_error() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         Listings::each(|_| {
             for (what, call) in ASKING {
                 cut_everywhere(what, call);

@@ -16,7 +16,6 @@ use crate::support::watchdog;
 const LOCK: Lock = Lock::new("lock");
 const FIRST: Lock = Lock::new("first").without_timeout();
 const SECOND: Lock = Lock::new("second").without_timeout();
-const HANGS: Duration = Duration::from_secs(60);
 
 /// Lets two connections that each hold a lock wait for the other's, and expects that exactly one is
 /// told, which keeps what it holds until it gives way.
@@ -47,7 +46,7 @@ fn deadlock(first: &mut MysqlConnection, second: &mut MysqlConnection, admin: &m
 
 #[test]
 fn a_deadlock_is_told_to_one_of_the_two_and_both_go_on_with_the_same_statement() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let (mut first, mut second, mut admin) = (db.connect(), db.connect(), Admin::new());
         for _ in 0..5 {
@@ -63,7 +62,7 @@ fn a_deadlock_is_told_to_one_of_the_two_and_both_go_on_with_the_same_statement()
 
 #[test]
 fn a_deadlock_is_told_in_every_language() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let (mut first, mut second, mut admin) = (db.connect(), db.connect(), Admin::new());
         for language in ["de_DE", "ja_JP", "ru_RU"] {
@@ -78,7 +77,7 @@ fn a_deadlock_is_told_in_every_language() {
 /// Where the server keeps no conditions there is no number to classify by.
 #[test]
 fn without_error_numbers_a_deadlock_is_still_an_error_and_nothing_is_left_held() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let (mut first, mut second, mut admin) = (db.connect(), db.connect(), Admin::new());
         let first_id = connection_id(&mut first);
@@ -105,7 +104,7 @@ fn without_error_numbers_a_deadlock_is_still_an_error_and_nothing_is_left_held()
 
 #[test]
 fn a_wait_that_is_killed_is_interrupted_and_the_connection_goes_on() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
         let id = connection_id(&mut conn);
@@ -200,7 +199,7 @@ fn a_wait_that_fails_leaves_an_open_transaction_open_and_uncommitted() {
 
 #[test]
 fn a_deadlock_commits_nothing_of_an_open_transaction() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::with_tables();
         let (mut first, mut second, mut admin) = (db.connect(), db.connect(), Admin::new());
         for conn in [&mut first, &mut second] {

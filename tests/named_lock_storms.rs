@@ -17,7 +17,6 @@ use crate::support::server::{Admin, connection_id, count_and_release_locks};
 use crate::support::{keep, watchdog};
 
 const LOCK: Lock = Lock::new("lock");
-const HANGS: Duration = Duration::from_secs(60);
 
 /// Numbers the tries: so many, or as many as a busy machine does in a few seconds.
 fn tries(most: u32) -> impl Iterator<Item = u32> {
@@ -117,7 +116,7 @@ fn expect_struck(error: &Error) {
 }
 
 fn acquire_in_a_storm(lock: Lock<'static>, most: u32) {
-    watchdog(HANGS, move || {
+    watchdog(move || {
         let db = Database::new();
         let mut conn = db.connect();
         let (mut taken, mut struck) = (0, 0);
@@ -160,7 +159,7 @@ fn an_acquire_with_a_fraction_struck_at_any_moment_holds_the_lock_once_or_not_at
 #[test]
 fn a_lock_granted_while_the_wait_is_killed_is_not_left_held() {
     const TRIES: u32 = 300;
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let (mut holder, mut conn) = (db.connect(), db.connect());
         let (mut admin, mut killer) = (Admin::new(), Admin::new());
@@ -205,7 +204,7 @@ fn a_lock_granted_while_the_wait_is_killed_is_not_left_held() {
 /// releases once, so that nothing is left held, and the outer level may find its lock gone.
 #[test]
 fn an_inner_acquire_that_is_struck_adds_no_level() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let mut conn = db.connect();
         let mut struck = 0;
@@ -228,7 +227,7 @@ fn an_inner_acquire_that_is_struck_adds_no_level() {
 
 #[test]
 fn a_release_struck_at_any_moment_lets_the_lock_go() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let (mut conn, mut admin) = (db.connect(), Admin::new());
         let full_name = db.full_name("lock");
@@ -258,7 +257,7 @@ fn a_release_struck_at_any_moment_lets_the_lock_go() {
 /// While the library still believes the connection to be in the database that was seen last.
 #[test]
 fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let (db, other_db) = (Database::new(), Database::new());
         let (mut conn, mut other, mut admin) = (db.connect(), other_db.connect(), Admin::new());
         let kept = other_db.full_name("lock");
@@ -285,7 +284,7 @@ fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
 
 #[test]
 fn a_question_struck_at_any_moment_can_be_asked_again() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let mut conn = db.connect();
         Storm::during(connection_id(&mut conn), |storm| {
@@ -312,7 +311,7 @@ type Call = fn(
 ) -> Result<(), Error>;
 
 fn run_in_a_storm(call: Call) {
-    watchdog(HANGS, move || {
+    watchdog(move || {
         let db = Database::with_tables();
         let (mut conn, mut admin) = (db.connect(), Admin::new());
         let full_name = db.full_name("lock");

@@ -1,6 +1,5 @@
 //! How long a named lock is waited for: the same on both servers.
 
-use std::ops::Range;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,27 +10,17 @@ use diesel_locks::{Error, Lock};
 
 use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
-use crate::support::{keep, watchdog};
+use crate::support::{keep, lasts_as_long_as, watchdog};
 
 const LOCK: Lock = Lock::new("slow");
 
-/// A generous bound for what a busy machine adds; less than the second by which `MySQL` rounds.
-const SLACK: Duration = Duration::from_millis(700);
-
-fn waits(asked: Duration) -> Range<Duration> {
-    asked..asked + SLACK
-}
-
-/// Waits for a lock that is busy, and says how long.
-fn time_out(limit: Duration, conn: &mut MysqlConnection) -> Duration {
-    let started = Instant::now();
-    let error = LOCK.timeout(limit).acquire(conn).map(drop).unwrap_err();
-    let waited = started.elapsed();
-    match error {
-        Error::Timeout { limit: told, .. } => assert_eq!(told, limit),
-        error => panic!("{error:?} after {waited:?} of {limit:?}"),
+/// Waits for a lock that is busy.
+#[track_caller]
+fn time_out(limit: Duration, conn: &mut MysqlConnection) {
+    match LOCK.timeout(limit).acquire(conn).map(drop) {
+        Err(Error::Timeout { limit: told, .. }) => assert_eq!(told, limit),
+        other => panic!("{limit:?} asked: {other:?}"),
     }
-    waited
 }
 
 #[test]
@@ -49,8 +38,7 @@ fn a_wait_is_never_shorter_than_asked_and_not_much_longer() {
                 let limit = Duration::from_micros(micros);
                 // Once more, for what the first time leaves in the cache.
                 for _ in 0..2 {
-                    let waited = time_out(limit, &mut conn);
-                    assert!(waits(limit).contains(&waited), "{limit:?} asked, {waited:?} waited");
+                    lasts_as_long_as(limit, || time_out(limit, &mut conn));
                     assert_eq!(count_and_release_locks(&mut conn), 0);
                 }
             });
@@ -138,19 +126,16 @@ fn a_lock_that_becomes_free_within_the_limit_is_taken_at_once() {
     let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
     for limit in [Duration::from_secs(9), Duration::from_millis(9_900)] {
-        let held = LOCK.acquire(&mut holder).unwrap();
-        let (released, taken) = thread::scope(|threads| {
-            let waiting = threads.spawn(|| {
-                LOCK.timeout(limit).acquire(&mut conn).map(drop).unwrap();
-                Instant::now()
+        lasts_as_long_as(Duration::ZERO, || {
+            let held = LOCK.acquire(&mut holder).unwrap();
+            thread::scope(|threads| {
+                let waiting =
+                    threads.spawn(|| LOCK.timeout(limit).acquire(&mut conn).map(drop).unwrap());
+                admin.until_waiting(id);
+                drop(held);
+                waiting.join().unwrap();
             });
-            admin.until_waiting(id);
-            let released = Instant::now();
-            drop(held);
-            (released, waiting.join().unwrap())
         });
-        let late = taken.duration_since(released);
-        assert!(late < SLACK, "{late:?}");
     }
 }
 
@@ -162,18 +147,17 @@ fn a_limit_of_the_session_for_statements_does_not_pass_for_a_timeout() {
     match server::kind() {
         server::Kind::MySql => {
             // The statement's own hint stands above the session's limit.
-            conn.batch_execute("SET max_execution_time = 100").unwrap();
-            for millis in [700, 1_000] {
+            conn.batch_execute("SET max_execution_time = 500").unwrap();
+            for millis in [1_200, 2_000] {
                 let limit = Duration::from_millis(millis);
-                let waited = time_out(limit, &mut conn);
-                assert!(waits(limit).contains(&waited), "{limit:?} asked, {waited:?} waited");
+                lasts_as_long_as(limit, || time_out(limit, &mut conn));
             }
         }
         server::Kind::MariaDb => {
-            conn.batch_execute("SET max_statement_time = 0.1").unwrap();
+            conn.batch_execute("SET max_statement_time = 1").unwrap();
             for lock in [
-                LOCK.timeout(Duration::from_millis(700)),
-                LOCK.timeout(Duration::from_secs(1)),
+                LOCK.timeout(Duration::from_millis(4_500)),
+                LOCK.timeout(Duration::from_secs(5)),
                 LOCK.without_timeout(),
             ] {
                 let cut = lock.acquire(&mut conn).map(drop);
@@ -181,13 +165,13 @@ fn a_limit_of_the_session_for_statements_does_not_pass_for_a_timeout() {
             }
             // Below the session's limit, the caller's is reached.
             let limit = Duration::from_millis(30);
-            assert!(waits(limit).contains(&time_out(limit, &mut conn)));
+            lasts_as_long_as(limit, || time_out(limit, &mut conn));
         }
     }
     assert_eq!(count_and_release_locks(&mut conn), 0);
 
     held.release().unwrap();
-    for lock in [LOCK, LOCK.timeout(Duration::from_millis(700)), LOCK.without_timeout()] {
+    for lock in [LOCK, LOCK.timeout(Duration::from_millis(4_500)), LOCK.without_timeout()] {
         assert!(lock.acquire(&mut conn).unwrap().is_still_held().unwrap());
     }
 }
@@ -219,7 +203,7 @@ fn a_limit_for_table_locks_has_no_say_in_named_locks() {
     conn.batch_execute("SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1").unwrap();
     let _held = LOCK.acquire(&mut holder).unwrap();
     let limit = Duration::from_secs(2);
-    assert!(waits(limit).contains(&time_out(limit, &mut conn)));
+    lasts_as_long_as(limit, || time_out(limit, &mut conn));
 }
 
 /// The limit may strike after the server granted the lock, and before the statement ended.
@@ -227,7 +211,7 @@ fn a_limit_for_table_locks_has_no_say_in_named_locks() {
 fn a_lock_granted_at_the_very_limit_is_either_taken_or_not_left_held() {
     const TRIES: u32 = 300;
     const LIMIT: Duration = Duration::from_millis(12);
-    watchdog(Duration::from_secs(120), || {
+    watchdog(|| {
         let db = Database::new();
         let (mut holder, mut conn) = (db.connect(), db.connect());
         let lock = LOCK.timeout(LIMIT);

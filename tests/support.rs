@@ -16,24 +16,24 @@ use diesel::mysql::MysqlConnection;
 use diesel_locks::LockGuard;
 
 /// How long anything may take that happens at once unless something is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a test may take that could wait for ever.
+pub(crate) const HANGS: Duration = Duration::from_secs(300);
 
 /// Runs the closure in a thread, and fails the test if it does not finish in time.
 ///
 /// The driver can wait for ever for rows that never come; without this such a fault would stop the
 /// suite instead of failing a test.
-pub(crate) fn watchdog<T: Send + 'static>(
-    limit: Duration,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> T {
+pub(crate) fn watchdog<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, finished) = mpsc::channel();
     let watched = thread::spawn(move || {
         let result = body();
         let _ = done.send(());
         result
     });
-    match finished.recv_timeout(limit) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not finished within {limit:?}: it hangs"),
+    match finished.recv_timeout(HANGS) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not finished within {HANGS:?}: it hangs"),
         // Disconnected: the closure panicked.
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
             watched.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -59,6 +59,28 @@ pub(crate) fn until(what: &str, mut seen: impl FnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?}, but never seen: {what}");
         pause();
     }
+}
+
+/// Takes the time of something that waits until a limit is reached.
+///
+/// It is never shorter than the limit. Nor is it much longer: on a busy machine it may be, but not
+/// each time.
+pub(crate) fn lasts_as_long_as(limit: Duration, mut wait: impl FnMut()) {
+    const TRIES: usize = 10;
+    // Less than the second by which MySQL rounds.
+    const SLACK: Duration = Duration::from_millis(700);
+    let mut waited = Vec::new();
+    while waited.len() < TRIES {
+        let started = Instant::now();
+        wait();
+        let took = started.elapsed();
+        assert!(took >= limit, "{limit:?} asked, {took:?} waited");
+        if took < limit + SLACK {
+            return;
+        }
+        waited.push(took);
+    }
+    panic!("{limit:?} asked, {waited:?} waited");
 }
 
 const ALONE: &str = "DIESEL_LOCKS_TEST_ALONE";

@@ -14,14 +14,12 @@ use crate::support::server::{Admin, connection_id};
 use crate::support::watchdog;
 use crate::table_checks::{all_tables, is_broken, log, logged, until_all_free};
 
-const HANGS: Duration = Duration::from_secs(120);
-
 type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
 
 /// Cuts the connection at each request of a call in turn, in each of the ways, and expects every
 /// time a connection that a pool throws away, tables that are free, and two rows or none.
 fn cut_everywhere(call: Call, tells: bool) {
-    watchdog(HANGS, move || {
+    watchdog(move || {
         let db = Database::with_tables();
         for cut in Cut::ALL {
             for requests in 0.. {

@@ -18,13 +18,14 @@ use crate::table_checks::{
     is_broken, log, logged, session, until_all_free,
 };
 
-const HANGS: Duration = Duration::from_secs(120);
-
 /// Numbers the tries: so many, or as many as a busy machine does in a few seconds.
 fn tries() -> impl Iterator<Item = usize> {
     let started = Instant::now();
-    (0..100).take_while(move |_| started.elapsed() < Duration::from_secs(3))
+    (0..TRIES).take_while(move |_| started.elapsed() < LONG_ENOUGH)
 }
+
+const TRIES: usize = 100;
+const LONG_ENOUGH: Duration = Duration::from_secs(3);
 
 /// Somebody who kills what a connection does.
 struct Killer {
@@ -99,7 +100,7 @@ impl Victim {
 type Call = fn(&mut Killer, &mut MysqlConnection) -> Result<(), Error>;
 
 fn storm(what: &'static str, call: Call) {
-    watchdog(HANGS, move || {
+    watchdog(move || {
         let db = Database::with_tables();
         let mut killer = Killer { admin: Admin::new(), id: 0, delay: 0 };
         let (mut calls, mut failed, mut lost) = (0, 0, 0);
@@ -176,14 +177,16 @@ fn a_body_struck_at_any_moment_is_committed_or_rolled_back_as_a_whole() {
 
 #[test]
 fn an_acquire_that_is_refused_in_a_storm_leaves_the_open_transaction_alone() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::with_tables();
         let mut killer = Killer { admin: Admin::new(), id: 0, delay: 0 };
         let (mut calls, mut kept) = (0, 0);
-        for n in tries() {
-            calls += 1;
+        let started = Instant::now();
+        // A storm that is too dense to keep a connection becomes thinner with each try.
+        while kept == 0 || (calls < TRIES && started.elapsed() < LONG_ENOUGH) {
             let mut conn = db.connect();
-            (killer.id, killer.delay) = (connection_id(&mut conn), n % 37);
+            (killer.id, killer.delay) = (connection_id(&mut conn), calls);
+            calls += 1;
             conn.batch_execute("BEGIN; INSERT INTO audit_log (message) VALUES ('open')").unwrap();
             let refused = killer.during(|| all_tables().acquire(&mut conn).map(drop));
             assert!(refused.is_err());
@@ -198,6 +201,5 @@ fn an_acquire_that_is_refused_in_a_storm_leaves_the_open_transaction_alone() {
             }
         }
         println!("{kept} of {calls} connections kept");
-        assert!(kept > 0);
     });
 }

@@ -11,10 +11,9 @@ use crate::support::observer::{Listings, User};
 use crate::support::proxy::Proxy;
 use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id};
-use crate::support::{alone, until, watchdog};
+use crate::support::{PATIENCE, alone, until, watchdog};
 
 const LOCK: Lock = Lock::new("Lock").without_timeout();
-const HANGS: Duration = Duration::from_secs(60);
 
 /// A connection that waits for the lock until the guard is dropped, and then releases it.
 fn while_waited_for(
@@ -56,7 +55,7 @@ fn the_holder_is_told_with_what_it_is_doing() {
     assert_eq!(holder.connection_id, id);
     assert!(holder.user.is_some() && holder.host.is_some(), "{holder:?}");
     assert_eq!(holder.database.as_deref(), Some(db.name()));
-    assert!(holder.in_state.unwrap() < HANGS, "{holder:?}");
+    assert!(holder.in_state.unwrap() < PATIENCE, "{holder:?}");
     assert!(holder.to_string().starts_with(&format!("connection {id} of ")), "{holder}");
     // The server may still be busy with the end of the statement that took the lock.
     until("the holder sleeps", || {
@@ -74,7 +73,7 @@ fn the_holder_is_told_with_what_it_is_doing() {
 
 #[test]
 fn the_holders_statement_is_told_whatever_is_in_it() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         let (mut conn, mut other, mut admin) = (db.connect(), db.connect(), Admin::new());
         let id = connection_id(&mut other);
@@ -174,7 +173,7 @@ fn refused(conn: &mut MysqlConnection) -> String {
 
 #[test]
 fn those_who_wait_are_listed_where_the_server_tells() {
-    watchdog(HANGS, || {
+    watchdog(|| {
         let db = Database::new();
         // The plugin does not know who waits; it must not be asked.
         let listings = Listings::with_plugin();
@@ -195,7 +194,7 @@ fn those_who_wait_are_listed_where_the_server_tells() {
                 for waiter in &waiters {
                     assert_eq!(waiter.database.as_deref(), Some(db.name()));
                     assert!(waiter.user.is_some() && waiter.host.is_some(), "{waiter:?}");
-                    assert!(waiter.waited.unwrap() < HANGS, "{waiter:?}");
+                    assert!(waiter.waited.unwrap() < PATIENCE, "{waiter:?}");
                     assert!(waiter.statement.as_deref().unwrap().contains("GET_LOCK"));
                     assert!(waiter.to_string().contains(": waiting for "), "{waiter}");
                 }

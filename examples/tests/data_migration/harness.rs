@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_data-migration");
 
 /// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Dropped at the end of the test, with all that still uses it.
 pub(crate) struct Database {
