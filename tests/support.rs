@@ -66,7 +66,7 @@ pub(crate) fn until(what: &str, mut seen: impl FnMut() -> bool) {
 /// It is never shorter than the limit. Nor is it much longer: on a busy machine it may be, but not
 /// each time.
 pub(crate) fn lasts_as_long_as(limit: Duration, mut wait: impl FnMut()) {
-    const TRIES: usize = 10;
+    const TRIES: usize = 30;
     // Less than the second by which MySQL rounds.
     const SLACK: Duration = Duration::from_millis(700);
     let mut waited = Vec::new();
