@@ -19,9 +19,9 @@ use crate::support::{lasts_as_long_as, watchdog};
 use crate::table_checks::{depth, log};
 
 const LOCK: Lock = Lock::new("lock");
+const BUSY: Lock = Lock::new("busy");
 /// Longer than the administrator lets a statement take.
 const LIMIT: Duration = Duration::from_secs(2);
-const BUSY: Lock = Lock::new("busy");
 
 #[derive(QueryableByName)]
 struct Variable {

@@ -19,7 +19,7 @@ use diesel_locks::LockGuard;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a test may take that could wait for ever.
-pub(crate) const HANGS: Duration = Duration::from_secs(300);
+const HANGS: Duration = Duration::from_secs(300);
 
 /// Runs the closure in a thread, and fails the test if it does not finish in time.
 ///
