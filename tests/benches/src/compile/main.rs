@@ -94,7 +94,8 @@ impl Application {
 }
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the repository").to_owned()
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    repository.expect("this package is in tests/benches").to_owned()
 }
 
 /// Of all that have ended, and what they waited for.
