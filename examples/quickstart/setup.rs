@@ -1,12 +1,12 @@
-//! What the quickstart needs besides the locks: a database of its own, its tables, and somebody who
-//! disturbs.
+//! The quickstart's database and tables, and a visitor who disturbs the repair.
 
-use std::{env, error, fmt, process};
+use std::{env, error, fmt};
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::{not, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
+use diesel_locks_examples::Scratch;
 
 use self::schema::{places, restaurants, reviews};
 
@@ -66,33 +66,27 @@ const TABLES: &str = "
     INSERT INTO reviews (place_id, stars) VALUES (1, 5), (1, 4), (2, 3), (2, 5), (2, 4), (3, 4);
 ";
 
-/// A database that is dropped with its value, when the program fails too.
+/// The temporary database of the quickstart.
 pub(crate) struct Database {
-    name: String,
-    url: String,
-    admin: String,
+    scratch: Scratch,
     server: String,
 }
 
 impl Database {
     pub(crate) fn create() -> Result<Self, Failure> {
-        let admin = env::var("DATABASE_URL").map_err(|_| {
-            "DATABASE_URL is not set. Run `./dev quickstart`, or set it to the address of a server \
-             on which a database may be created, such as mysql://root@127.0.0.1:3306/"
+        let url = env::var("DATABASE_URL").map_err(|_| {
+            "DATABASE_URL is not set. Run `./dev quickstart`, or set it to the URL of a server on \
+             which you may create databases, such as mysql://root@127.0.0.1:3306/"
         })?;
-        let name = format!("diesel_locks_quickstart_{}", process::id());
-        let url = with_database(&admin, &name).ok_or("DATABASE_URL is not mysql://user@host/")?;
-
-        let mut conn = MysqlConnection::establish(&admin)?;
+        let scratch = Scratch::create(&url, "diesel_locks_quickstart")?;
+        let mut conn = MysqlConnection::establish(&scratch.url())?;
+        conn.batch_execute(TABLES)?;
         let server = diesel::select(sql::<Text>("VERSION()")).get_result(&mut conn)?;
-        conn.batch_execute(&format!("CREATE DATABASE {name}"))?;
-        let database = Self { name, url, admin, server };
-        database.connect()?.batch_execute(TABLES)?;
-        Ok(database)
+        Ok(Self { scratch, server })
     }
 
     pub(crate) fn connect(&self) -> ConnectionResult<MysqlConnection> {
-        MysqlConnection::establish(&self.url)
+        MysqlConnection::establish(&self.scratch.url())
     }
 
     /// How many restaurants do not agree with their reviews, as the database counts it.
@@ -106,33 +100,10 @@ impl Database {
     }
 }
 
-impl Drop for Database {
-    fn drop(&mut self) {
-        let dropped = MysqlConnection::establish(&self.admin)
-            .map_err(|error| error.to_string())
-            .and_then(|mut conn| {
-                let drop = format!("DROP DATABASE {}", self.name);
-                conn.batch_execute(&drop).map_err(|error| error.to_string())
-            });
-        if let Err(error) = dropped {
-            eprintln!("The database {} could not be dropped: {error}", self.name);
-        }
-    }
-}
-
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "The server is version {}, the database {}.", self.server, self.name)
+        write!(f, "The server is version {}, the database {}.", self.server, self.scratch.name())
     }
-}
-
-/// The same address, with another database in it.
-fn with_database(url: &str, database: &str) -> Option<String> {
-    let (address, options) = url.split_once('?').unwrap_or((url, ""));
-    let (scheme, rest) = address.split_once("://")?;
-    let host = rest.split('/').next()?;
-    let question_mark = if options.is_empty() { "" } else { "?" };
-    Some(format!("{scheme}://{host}/{database}{question_mark}{options}"))
 }
 
 /// Somebody who uses the same tables, and waits for none of them longer than a second.

@@ -1,24 +1,38 @@
-//! A database of its own for a demonstration, gone when it ends.
+//! A temporary database.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-/// Dropped with its database.
-pub(crate) struct Scratch {
+/// A temporary database, dropped with this value.
+#[derive(Debug)]
+pub struct Scratch {
     server: String,
     name: String,
 }
 
 impl Scratch {
-    /// Makes a database on the server of this URL; what database the URL names does not matter.
-    pub(crate) fn create(server: &str, purpose: &str) -> Result<Self, Box<dyn std::error::Error>> {
+    /// Creates a database on the server of this URL. A database named in the URL is not used.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, or the user may not create databases.
+    pub fn create(server: &str, purpose: &str) -> ConnectionResult<Self> {
         let name = format!("{purpose}_{}", std::process::id());
         let mut conn = MysqlConnection::establish(&with_database(server, ""))?;
-        conn.batch_execute(&format!("CREATE DATABASE `{name}`"))?;
+        conn.batch_execute(&format!("CREATE DATABASE `{name}`"))
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(Self { server: server.to_owned(), name })
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Returns the name of the database.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the URL of the database.
+    #[must_use]
+    pub fn url(&self) -> String {
         with_database(&self.server, &self.name)
     }
 }
@@ -32,12 +46,12 @@ impl Drop for Scratch {
                     .map_err(|error| error.to_string())
             });
         if let Err(error) = dropped {
-            eprintln!("the database {} is left behind: {error}", self.name);
+            eprintln!("cannot drop the database {}: {error}", self.name);
         }
     }
 }
 
-/// The same server and options, another database.
+/// Replaces the database in a URL; host and options stay.
 fn with_database(url: &str, database: &str) -> String {
     let (address, options) = url.split_once('?').map_or((url, None), |(a, o)| (a, Some(o)));
     let (scheme, rest) = address.split_once("://").unwrap_or(("mysql", address));

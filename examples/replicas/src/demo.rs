@@ -2,8 +2,7 @@
 
 use std::error::Error;
 
-use crate::scratch::Scratch;
-use crate::workers::Workers;
+use diesel_locks_examples::{Scratch, Workers};
 
 pub(crate) fn demo(server: &str, processes: usize, crash: bool) -> Result<(), Box<dyn Error>> {
     let scratch = Scratch::create(server, "replicas_demo")?;

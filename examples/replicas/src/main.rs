@@ -5,10 +5,6 @@
 //! others wait and find nothing to do. `demo` shows that with processes.
 
 mod demo;
-#[path = "../shared/scratch.rs"]
-mod scratch;
-#[path = "../shared/workers.rs"]
-mod workers;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -23,7 +19,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 /// MySQL commits each statement that changes a table by itself, so a migration that was cut short
 /// leaves its first statements done: these can be run again (`IF NOT EXISTS`).
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("replicas/migrations");
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Longer than the longest migration takes.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -2,8 +2,7 @@
 
 use std::error::Error;
 
-use crate::scratch::Scratch;
-use crate::workers::Workers;
+use diesel_locks_examples::{Scratch, Workers};
 
 pub(crate) fn demo(
     server: &str,
@@ -18,8 +17,7 @@ pub(crate) fn demo(
         if line == "working" {
             working += 1;
             if kill_the_winner && working == 1 {
-                // It gets no chance to clean up.
-                workers.children[number].kill()?;
+                workers.kill(number)?;
                 println!("process {}: killed", number + 1);
             }
         }

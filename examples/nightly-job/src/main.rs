@@ -6,10 +6,6 @@
 
 mod demo;
 mod report;
-#[path = "../shared/scratch.rs"]
-mod scratch;
-#[path = "../shared/workers.rs"]
-mod workers;
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,0 +1,7 @@
+//! What the demonstrations share: a temporary database, and several processes of one program.
+
+mod scratch;
+mod workers;
+
+pub use self::scratch::Scratch;
+pub use self::workers::Workers;
