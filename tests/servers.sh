@@ -306,7 +306,7 @@ connection_sharing=$([[ $sharing == on ]] && echo 1 || echo 0)
 connection_sharing_delay=0
 TEXT
     set -m
-    "$loader" --library-path "$libraries:$(dirname "$plugins"):$(dirname "$plugins")/private" \
+    "$loader" --library-path "$libraries:$root/usr/lib/mysql-router" \
         "$root/usr/bin/mysqlrouter" --config "$folder/router.conf" </dev/null &>"$folder/log" &
     router=$!
     set +m
