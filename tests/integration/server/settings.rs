@@ -15,8 +15,8 @@ use diesel_locks::{Error, Lock, Server, TableLock};
 use crate::support::private_server::PrivateServer;
 use crate::support::schema::{audit_log, customers, places};
 use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
+use crate::support::table_checks::{depth, log};
 use crate::support::{lasts_as_long_as, watchdog};
-use crate::table_checks::{depth, log};
 
 const LOCK: Lock = Lock::new("lock");
 const BUSY: Lock = Lock::new("busy");

@@ -5,6 +5,7 @@ pub(crate) mod private_server;
 pub(crate) mod proxy;
 pub(crate) mod schema;
 pub(crate) mod server;
+pub(crate) mod table_checks;
 
 use std::panic::resume_unwind;
 use std::process::Command;

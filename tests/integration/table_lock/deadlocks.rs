@@ -11,7 +11,7 @@ use diesel_locks::{Error, Lock, TableLock};
 
 use crate::support::schema::{Database, places};
 use crate::support::server::{Admin, connection_id};
-use crate::table_checks::{Place, assert_all_free, depth, session};
+use crate::support::table_checks::{Place, assert_all_free, depth, session};
 
 #[test]
 fn a_deadlock_of_a_table_and_a_named_lock() {

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::schema::{Database, audit_log, places};
 use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
-use crate::table_checks::assert_all_free;
+use crate::support::table_checks::assert_all_free;
 
 fn name(characters: impl Strategy<Value = char>, most: usize) -> impl Strategy<Value = String> {
     prop::collection::vec(characters, 0..most).prop_map(String::from_iter)

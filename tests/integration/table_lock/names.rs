@@ -8,7 +8,7 @@ use diesel_locks::{Error, TableLock};
 use crate::support::proxy::Proxy;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server;
-use crate::table_checks::{
+use crate::support::table_checks::{
     SESSIONS, assert_all_free, depth, has_locked_tables, has_open_transaction, is_writable, session,
 };
 

@@ -8,7 +8,7 @@ use diesel_locks::{Error, TableLock};
 
 use crate::support::proxy::Proxy;
 use crate::support::schema::{Database, audit_log};
-use crate::table_checks::all_tables;
+use crate::support::table_checks::all_tables;
 
 const ACQUIRE: usize = 3;
 const RELEASE: usize = 6;

@@ -10,7 +10,7 @@ use diesel_locks::{Error, TableLock};
 
 use crate::support::schema::Database;
 use crate::support::server::{Admin, connection_id};
-use crate::table_checks::{Customer, Place, Restaurant, session};
+use crate::support::table_checks::{Customer, Place, Restaurant, session};
 
 fn waits(lock: &TableLock, conn: &mut MysqlConnection) -> (Duration, Error) {
     let started = Instant::now();

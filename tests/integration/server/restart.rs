@@ -12,8 +12,8 @@ use diesel_locks::{Error, Lock, TableLock};
 use crate::support::private_server::PrivateServer;
 use crate::support::schema::{audit_log, customers, places, restaurants};
 use crate::support::server::{Admin, connection_id};
+use crate::support::table_checks::log;
 use crate::support::{until, watchdog};
-use crate::table_checks::log;
 
 const WAITED_FOR: Lock = Lock::new("waited for").timeout(Duration::from_secs(100));
 

@@ -10,7 +10,7 @@ use diesel::result::Error as DieselError;
 use diesel_locks::{Error, TableLock, TableLockGuard};
 
 use crate::support::schema::{Database, audit_log, customers};
-use crate::table_checks::{
+use crate::support::table_checks::{
     SESSIONS, all_tables, assert_all_free, depth, has_locked_tables, has_open_transaction,
     is_broken, log, logged, session,
 };

@@ -11,7 +11,7 @@ use diesel_locks::{Error, LockableTable, TableLock, with_lock, with_table_lock};
 
 use crate::support::schema::{Database, audit_log, customers, places, restaurants};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
-use crate::table_checks::{assert_all_free, depth, is_writable, log, logged, session};
+use crate::support::table_checks::{assert_all_free, depth, is_writable, log, logged, session};
 
 #[derive(LockableTable)]
 struct Place;

@@ -10,7 +10,7 @@ use diesel_locks::{Error, Lock, LockableTable, TableLock};
 
 use crate::support::schema::{Database, audit_log, customers, places, restaurants};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
-use crate::table_checks::{
+use crate::support::table_checks::{
     Customer, Place, Restaurant, all_tables, assert_all_free, depth, is_writable, log, logged,
 };
 

@@ -6,7 +6,7 @@ use diesel::result::Error as DieselError;
 use diesel_locks::{Error, TableLock};
 
 use crate::support::schema::{Database, audit_log};
-use crate::table_checks::{
+use crate::support::table_checks::{
     all_tables, assert_all_free, depth, has_open_transaction, is_broken, log, logged, session,
 };
 

@@ -11,8 +11,8 @@ use diesel_locks::{Error, TableLock, with_table_lock};
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
+use crate::support::table_checks::{all_tables, is_broken, log, logged, until_all_free};
 use crate::support::watchdog;
-use crate::table_checks::{all_tables, is_broken, log, logged, until_all_free};
 
 type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
 

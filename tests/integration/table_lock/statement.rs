@@ -3,7 +3,7 @@
 use diesel_locks::{LockableTable, Parents, TableLock, TableName};
 
 use crate::support::schema::{audit_log, places};
-use crate::table_checks::{Customer, Place, Restaurant};
+use crate::support::table_checks::{Customer, Place, Restaurant};
 
 mod schema {
     diesel::table! {

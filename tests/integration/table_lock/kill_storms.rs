@@ -12,11 +12,11 @@ use diesel_locks::Error;
 
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
-use crate::support::watchdog;
-use crate::table_checks::{
+use crate::support::table_checks::{
     SESSIONS, Session, all_tables, assert_all_free, depth, has_locked_tables, has_open_transaction,
     is_broken, log, logged, session, until_all_free,
 };
+use crate::support::watchdog;
 
 /// Numbers the tries: so many, or as many as a busy machine does in a few seconds.
 fn tries() -> impl Iterator<Item = usize> {

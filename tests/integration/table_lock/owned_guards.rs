@@ -10,7 +10,7 @@ use diesel_locks::{Error, TableLock, TableLockGuard};
 use crate::support::proxy::Proxy;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
-use crate::table_checks::{
+use crate::support::table_checks::{
     all_tables, assert_all_free, depth, is_broken, is_writable, log, logged, session,
     until_all_free,
 };

@@ -50,7 +50,7 @@ fn the_table_is_the_one_that_diesels_derives_use() {
     }
 
     #[derive(LockableTable)]
-    #[diesel(table_name = crate::derive::schema::r#type)]
+    #[diesel(table_name = crate::macros::lockable_table::schema::r#type)]
     struct Kind;
 
     #[derive(LockableTable)]

@@ -13,8 +13,8 @@ use crate::support::observer::Listings;
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
+use crate::support::table_checks::{all_tables, log};
 use crate::support::watchdog;
-use crate::table_checks::{all_tables, log};
 
 const LOCK: Lock = Lock::new("lock");
 
