@@ -10,7 +10,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_locks::TableLock;
 
-use crate::node::{Node, free_port, setting};
+use crate::free_port::free_port;
+use crate::node::{Node, setting};
 use crate::{
     TABLES, each_node_has_named_locks_of_its_own, execute, ids, insert, inspect, orders, until,
 };

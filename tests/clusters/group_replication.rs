@@ -8,7 +8,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_locks::{Error, Lock, TableLock};
 
-use crate::node::{Node, free_port, setting};
+use crate::free_port::free_port;
+use crate::node::{Node, setting};
 use crate::{TABLES, each_node_has_named_locks_of_its_own, insert, inspect, orders, until};
 
 const GROUP: &str = "6a1f7a3e-0f0b-4c7e-9d63-5b1d2c3e4f50";

@@ -4,20 +4,20 @@
 // A test says what it expects by unwrapping it, and its name is its documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../integration/support/free_port.rs"]
+mod free_port;
 mod galera;
 mod group_replication;
 mod node;
-
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+#[path = "../integration/support/wait.rs"]
+mod wait;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_locks::{Lock, Server};
 
 use crate::node::Node;
-
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::wait::until;
 
 diesel::table! {
     orders (id) {
@@ -26,16 +26,6 @@ diesel::table! {
 }
 
 const TABLES: &str = "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY)";
-
-/// Asks again and again.
-fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let started = Instant::now();
-    let (_open, never) = mpsc::channel::<()>();
-    while !seen() {
-        assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?}, but never seen: {what}");
-        let _ = never.recv_timeout(Duration::from_millis(50));
-    }
-}
 
 fn insert(conn: &mut MysqlConnection, id: i32) -> QueryResult<usize> {
     diesel::insert_into(orders::table).values(orders::id.eq(id)).execute(conn)

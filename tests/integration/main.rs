@@ -7,6 +7,8 @@ mod support;
 /// Named locks.
 mod named_lock {
     mod acquire;
+    mod databases;
+    mod deadlocks;
     mod kill_storms;
     mod kills;
     mod lost_connections;
@@ -28,6 +30,7 @@ mod table_lock {
     mod lost_connections;
     mod names;
     mod owned_guards;
+    mod random_names;
     mod round_trips;
     mod session;
     mod statement;
@@ -39,7 +42,9 @@ mod table_lock {
 mod inspect {
     mod blockers;
     mod held_locks;
+    mod holder;
     mod kill_storms;
+    mod lost_connections;
     mod server;
     mod waiters;
 }

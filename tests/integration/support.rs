@@ -1,11 +1,17 @@
 //! What the tests need besides the library: a server, a database for each test, a proxy.
 
-pub(crate) mod observer;
+pub(crate) mod cuts;
+mod free_port;
+pub(crate) mod listings;
 pub(crate) mod private_server;
 pub(crate) mod proxy;
+pub(crate) mod random_names;
 pub(crate) mod schema;
 pub(crate) mod server;
+pub(crate) mod storms;
 pub(crate) mod table_checks;
+pub(crate) mod user;
+mod wait;
 
 use std::panic::resume_unwind;
 use std::process::Command;
@@ -16,8 +22,7 @@ use std::time::{Duration, Instant};
 use diesel::mysql::MysqlConnection;
 use diesel_locks::LockGuard;
 
-/// How long anything may take that happens at once unless something is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) use self::wait::{PATIENCE, pause, until};
 
 /// How long a test may take that could wait for ever.
 const HANGS: Duration = Duration::from_secs(300);
@@ -45,21 +50,6 @@ pub(crate) fn watchdog<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'sta
 /// Keeps the lock and gives up the guard, for tests that count what the connection holds.
 pub(crate) fn keep(guard: LockGuard<&mut MysqlConnection>) {
     guard.leak();
-}
-
-/// Lets others run for a moment: for loops that ask a server about its state, which sends no signal.
-pub(crate) fn pause() {
-    let (_open, never) = mpsc::channel::<()>();
-    let _ = never.recv_timeout(Duration::from_millis(1));
-}
-
-/// Asks again and again, within [`PATIENCE`].
-pub(crate) fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !seen() {
-        assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?}, but never seen: {what}");
-        pause();
-    }
 }
 
 /// Takes the time of something that waits until a limit is reached.

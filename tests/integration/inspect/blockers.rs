@@ -9,10 +9,11 @@ use diesel::dsl::sql;
 use diesel::sql_types::Bool;
 use diesel_locks::{Blocker, Error, TableLock, TableName};
 
-use crate::support::observer::{Listings, User};
+use crate::support::listings::Listings;
 use crate::support::proxy::Proxy;
 use crate::support::schema::{Database, audit_log, places};
 use crate::support::server::{self, Admin, connection_id};
+use crate::support::user::User;
 use crate::support::{PATIENCE, alone, watchdog};
 
 fn lock() -> TableLock {

@@ -9,9 +9,11 @@ use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
 use diesel_locks::{Error, Lock, Server, TableLock};
 
-use crate::support::observer::{Listings, User};
+use crate::support::listings::Listings;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
+use crate::support::storms::StopOnDrop;
+use crate::support::user::User;
 use crate::support::{pause, watchdog};
 
 const STORM: Duration = Duration::from_millis(500);
@@ -82,18 +84,9 @@ fn while_privileges_change(body: impl FnOnce()) {
                 drop(User::new(&db, &[]));
             }
         });
-        let _end = End(&over);
+        let _end = StopOnDrop(&over);
         body();
     });
-}
-
-/// Ends a thread, also where the others panic.
-struct End<'o>(&'o AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 fn ask_in_a_storm(what: &str, question: Question, connect: impl Fn() -> MysqlConnection) {
@@ -113,7 +106,7 @@ fn ask_in_a_storm(what: &str, question: Question, connect: impl Fn() -> MysqlCon
                 (0..10).for_each(|_| pause());
             }
         });
-        let _end = End(&over);
+        let _end = StopOnDrop(&over);
         let started = Instant::now();
         while started.elapsed() < STORM || answered == 0 {
             match answer(question, &mut conn) {

@@ -8,10 +8,11 @@ use diesel_locks::{
 };
 
 use crate::support::alone;
-use crate::support::observer::{Listings, User};
+use crate::support::listings::Listings;
 use crate::support::proxy::Proxy;
 use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id};
+use crate::support::user::User;
 
 /// A variable of the server, or what stands for one that it does not have.
 fn variable(name: &str) -> Option<String> {

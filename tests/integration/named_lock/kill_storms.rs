@@ -1,111 +1,26 @@
 //! `KILL QUERY` at any moment: whatever it strikes, an acquire that failed holds nothing, and one
 //! that succeeded holds the lock exactly once.
 
+mod storm;
+
 use std::hint::spin_loop;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::r2d2::R2D2Connection;
 use diesel_locks::{Error, Lock};
 
+use self::storm::Storm;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
-use crate::support::{keep, watchdog};
+use crate::support::{keep, storms, watchdog};
 
 const LOCK: Lock = Lock::new("lock");
 
-/// Numbers the tries: so many, or as many as a busy machine does in a few seconds.
 fn tries(most: u32) -> impl Iterator<Item = u32> {
-    let started = Instant::now();
-    (0..most).take_while(move |_| started.elapsed() < Duration::from_secs(5))
-}
-
-/// Somebody who kills what the connection does, again and again, except where it is held off.
-struct Storm {
-    /// Whom to strike.
-    target: AtomicU64,
-    striking: Mutex<()>,
-    /// A mutex is not fair: without this the killer would have it again before anybody else.
-    calm: AtomicBool,
-}
-
-impl Storm {
-    fn during<T>(target: u64, body: impl FnOnce(&Storm) -> T) -> T {
-        /// Ends the killer also where the body panics.
-        struct End<'s>(&'s AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::SeqCst);
-            }
-        }
-        let (target, striking) = (AtomicU64::new(target), Mutex::new(()));
-        let storm = Self { target, striking, calm: AtomicBool::new(false) };
-        let over = AtomicBool::new(false);
-        thread::scope(|threads| {
-            threads.spawn(|| {
-                let mut admin = Admin::new();
-                let mut round = 0;
-                while !over.load(Ordering::SeqCst) {
-                    if storm.calm.load(Ordering::SeqCst) {
-                        thread::yield_now();
-                        continue;
-                    }
-                    // Many at once, at the pace of the server and not of the network; but not the
-                    // same pace each time, and with gaps in which something succeeds.
-                    round += 1;
-                    if let Ok(_striking) = storm.striking.lock() {
-                        let target = storm.target();
-                        let strike =
-                            format!("KILL QUERY {target}; DO SLEEP(0.0000{});", round % 10);
-                        // The target may be gone.
-                        let _ = admin.0.batch_execute(&strike.repeat(8));
-                    }
-                    for _ in 0..(round % 31) * 2_000 {
-                        spin_loop();
-                    }
-                }
-            });
-            let _end = End(&over);
-            body(&storm)
-        })
-    }
-
-    fn target(&self) -> u64 {
-        self.target.load(Ordering::SeqCst)
-    }
-
-    /// Holds the killer off, and lets a kill pass that was already sent.
-    fn calm<T>(
-        &self,
-        conn: &mut MysqlConnection,
-        body: impl FnOnce(&mut MysqlConnection) -> T,
-    ) -> T {
-        self.calm.store(true, Ordering::SeqCst);
-        let held_off = self.striking.lock().unwrap();
-        for _ in 0..2 {
-            let _ = conn.batch_execute("DO 0");
-        }
-        let result = body(conn);
-        drop(held_off);
-        self.calm.store(false, Ordering::SeqCst);
-        result
-    }
-
-    /// Struck so often that the library gave it up, a connection is closed, so that the server frees
-    /// what it held. Replaces such a connection.
-    fn replace_if_broken(&self, conn: &mut MysqlConnection, db: &Database) -> bool {
-        if !conn.is_broken() {
-            return false;
-        }
-        Admin::new().until_free(&db.full_name("lock"));
-        *conn = db.connect();
-        self.target.store(connection_id(conn), Ordering::SeqCst);
-        true
-    }
+    storms::tries(most, Duration::from_secs(5))
 }
 
 /// In a storm a kill may also strike when the library asks what happened; what is forbidden is to

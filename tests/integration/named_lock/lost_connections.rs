@@ -7,55 +7,14 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
-use diesel_locks::{Error, Lock, Server, with_lock};
+use diesel_locks::{Error, Lock, with_lock};
 
-use crate::support::observer::Listings;
+use crate::support::cuts::{Call, LOCK, cut_everywhere, warm};
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
-use crate::support::table_checks::{all_tables, log};
+use crate::support::table_checks::log;
 use crate::support::watchdog;
-
-const LOCK: Lock = Lock::new("lock");
-
-/// A connection whose statements are prepared already.
-fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
-    let mut conn = db.connect_through(proxy);
-    LOCK.acquire(&mut conn).unwrap().is_still_held().unwrap();
-    conn
-}
-
-type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
-
-/// Cuts the connection at each request of a call in turn, in each of the ways, and expects every
-/// time an error, a connection that a pool throws away, and a lock that is free again.
-fn cut_everywhere(what: &str, call: Call) {
-    let db = Database::with_tables();
-    let mut admin = Admin::new();
-    for cut in Cut::ALL {
-        let mut requests = 0;
-        loop {
-            let proxy = Proxy::new();
-            let mut conn = warm(&db, &proxy);
-            let id = connection_id(&mut conn);
-            proxy.cut_after(requests, cut);
-            let result = call(&mut conn);
-            if !proxy.was_cut() {
-                result.unwrap();
-                break;
-            }
-            let place = format!("{what}: {cut:?} at request {requests}");
-            assert!(matches!(result, Err(Error::Diesel(_))), "{place}: {result:?}");
-            assert!(conn.is_broken(), "{place}");
-            admin.until_gone(id);
-            assert!(LOCK.try_acquire(&mut db.connect()).unwrap().is_some(), "{place}");
-            // Nobody rolled back by hand.
-            assert!(LOCK.acquire(&mut conn).is_err(), "{place}");
-            requests += 1;
-        }
-        assert!(requests > 0, "{what}");
-    }
-}
 
 /// Each call that takes the lock or lets it go.
 const LOCKING: [(&str, Call); 13] = [
@@ -103,52 +62,6 @@ fn a_call_that_loses_its_connection_leaves_nothing_held() {
         for (what, call) in LOCKING {
             cut_everywhere(what, call);
         }
-    });
-}
-
-/// Not every server tells.
-fn if_told<T>(answer: Result<T, Error>) -> Result<(), Error> {
-    match answer {
-        Err(Error::Unsupported { .. }) => Ok(()),
-        told => told.map(drop),
-    }
-}
-
-/// Each call that asks.
-const ASKING: [(&str, Call); 9] = [
-    ("is_held", |conn| LOCK.is_held(conn).map(|held| assert!(!held))),
-    ("holding_connection_id", |conn| LOCK.holding_connection_id(conn).map(drop)),
-    ("is_still_held", |conn| {
-        let mut guard = LOCK.acquire(conn)?;
-        let answer = guard.is_still_held().map(|held| assert!(held));
-        // Its release could be cut too, and would not tell.
-        guard.leak();
-        answer
-    }),
-    ("holder", |conn| {
-        let conn = LOCK.acquire(conn)?.leak();
-        LOCK.holder(conn).map(|holder| assert!(holder.is_some()))
-    }),
-    ("waiters", |conn| if_told(LOCK.waiters(conn))),
-    ("held_with_prefix", |conn| if_told(Lock::held_with_prefix("", conn))),
-    ("blockers", |conn| if_told(all_tables().blockers(conn))),
-    ("inspect", |conn| Server::inspect(conn).map(drop)),
-    ("a name that the server refuses", |conn| {
-        match Lock::new(&"long".repeat(60)).acquire(conn).map(drop) {
-            Err(Error::InvalidName { .. }) => Ok(()),
-            other => other,
-        }
-    }),
-];
-
-#[test]
-fn a_question_that_loses_its_connection_is_an_error() {
-    watchdog(|| {
-        Listings::each(|_| {
-            for (what, call) in ASKING {
-                cut_everywhere(what, call);
-            }
-        });
     });
 }
 

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +11,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 
+use super::free_port::free_port;
 use super::pause;
 use super::schema::{MysqlPool, TABLES};
 
@@ -124,8 +124,4 @@ fn launch(command: &PathBuf, folder: &PathBuf) -> Child {
         let again = said.to_lowercase().contains("address already in use");
         assert!(again && started.elapsed() < START, "the server did not start: {said}");
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -14,6 +14,7 @@ use crate::support::table_checks::{
     Place, SESSIONS, all_tables, assert_all_free, depth, has_locked_tables, has_open_transaction,
     is_broken, log, logged, session, until_all_free,
 };
+use crate::support::user::User;
 
 /// Locks `audit_log` at once, and then has to wait for `places` while others hold it.
 fn second_is_waited_for() -> TableLock {
@@ -58,47 +59,11 @@ fn an_unknown_table_among_others() {
     assert_all_free(&db);
 }
 
-/// A user of its own, with few privileges.
-struct User<'d>(&'d Database);
-
-impl User<'_> {
-    fn new<'d>(db: &'d Database, grants: &[&str]) -> User<'d> {
-        let name = db.name();
-        let mut admin = server::connect();
-        admin.batch_execute(&format!("CREATE USER '{name}'@'%'")).unwrap();
-        for grant in grants {
-            admin
-                .batch_execute(&grant.replace("DB", &format!("`{name}`")).replace("USER", name))
-                .unwrap();
-        }
-        User(db)
-    }
-
-    fn connect(&self) -> MysqlConnection {
-        let name = self.0.name();
-        let url = self.0.url();
-        let (_, rest) = url.rsplit_once('@').unwrap();
-        MysqlConnection::establish(&format!("mysql://{name}@{rest}")).unwrap()
-    }
-}
-
-impl Drop for User<'_> {
-    fn drop(&mut self) {
-        let name = self.0.name();
-        let _ = server::connect().batch_execute(&format!("DROP USER '{name}'@'%'"));
-    }
-}
-
 #[test]
 fn a_missing_privilege_on_one_table() {
     let db = Database::with_tables();
-    let user = User::new(
-        &db,
-        &[
-            "GRANT LOCK TABLES ON DB.* TO 'USER'@'%'",
-            "GRANT SELECT, INSERT ON DB.audit_log TO 'USER'@'%'",
-        ],
-    );
+    let grants = ["LOCK TABLES ON `DB`.*", "SELECT, INSERT ON `DB`.audit_log"];
+    let user = User::with_only(&db, &grants.map(|grant| grant.replace("DB", db.name())));
     let mut conn = user.connect();
     let error = fails(&db, &mut conn, &second_is_waited_for());
     assert!(matches!(error, Error::Diesel(DieselError::DatabaseError(..))), "{error:?}");

@@ -4,7 +4,7 @@
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -12,16 +12,15 @@ use diesel_locks::Error;
 
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
+use crate::support::storms::{self, StopOnDrop};
 use crate::support::table_checks::{
     SESSIONS, Session, all_tables, assert_all_free, depth, has_locked_tables, has_open_transaction,
     is_broken, log, logged, session, until_all_free,
 };
 use crate::support::watchdog;
 
-/// Numbers the tries: so many, or as many as a busy machine does in a few seconds.
 fn tries() -> impl Iterator<Item = usize> {
-    let started = Instant::now();
-    (0..100).take_while(move |_| started.elapsed() < Duration::from_secs(3))
+    storms::tries(100, Duration::from_secs(3)).map(|n| n as usize)
 }
 
 /// Somebody who kills what a connection does.
@@ -35,13 +34,6 @@ struct Killer {
 impl Killer {
     /// Kills again and again while the body runs.
     fn during<T>(&mut self, body: impl FnOnce() -> T) -> T {
-        /// Ends the killer also where the body panics.
-        struct End<'s>(&'s AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::SeqCst);
-            }
-        }
         let over = AtomicBool::new(false);
         thread::scope(|threads| {
             threads.spawn(|| {
@@ -52,7 +44,7 @@ impl Killer {
                     self.admin.kill_query(self.id);
                 }
             });
-            let _end = End(&over);
+            let _end = StopOnDrop(&over);
             body()
         })
     }

@@ -7,45 +7,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable};
 
-use super::schema::Database;
 use super::server;
-
-/// A user who may do all in one database, and little else.
-pub(crate) struct User<'d> {
-    db: &'d Database,
-}
-
-impl<'d> User<'d> {
-    pub(crate) fn new(db: &'d Database, grants: &[&str]) -> Self {
-        let mut admin = server::connect();
-        let name = db.name();
-        admin
-            .batch_execute(&format!(
-                "CREATE USER '{name}'@'%'; GRANT ALL ON `{name}`.* TO '{name}'@'%'"
-            ))
-            .unwrap();
-        for grant in grants {
-            admin.batch_execute(&format!("GRANT {grant} TO '{name}'@'%'")).unwrap();
-        }
-        Self { db }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        self.db.name()
-    }
-
-    pub(crate) fn connect(&self) -> MysqlConnection {
-        let url = self.db.url();
-        let (_, rest) = url.rsplit_once('@').unwrap();
-        MysqlConnection::establish(&format!("mysql://{}@{rest}", self.name())).unwrap()
-    }
-}
-
-impl Drop for User<'_> {
-    fn drop(&mut self) {
-        let _ = server::connect().batch_execute(&format!("DROP USER '{}'@'%'", self.name()));
-    }
-}
 
 /// Where this server lists locks, kept as it is until dropped: the plugin belongs to all of the
 /// server, so that one test at a time says whether it is there. Whatever may read the plugin's table
