@@ -12,6 +12,7 @@ documents! {
     readme: "../README.md",
     contributing: "../CONTRIBUTING.md",
     guide: "../docs/README.md",
+    guide_contributing: "../docs/contributing.md",
     named_locks: "../docs/named-locks.md",
     table_locks: "../docs/table-locks.md",
     attributes: "../docs/attributes.md",

@@ -2,6 +2,7 @@
 // A test says what it expects by unwrapping it, and its name is its documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod house;
 mod support;
 
 /// Named locks.

@@ -1,0 +1,11 @@
+//! Rules about the repository itself, which no compiler checks.
+
+mod imports;
+mod layout;
+
+use std::path::PathBuf;
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
