@@ -2,6 +2,7 @@
 
 mod imports;
 mod layout;
+mod tokens;
 
 use std::path::PathBuf;
 
