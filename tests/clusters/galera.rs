@@ -86,7 +86,7 @@ fn execute_outside(node: &Node, sql: &str) {
 }
 
 #[test]
-fn galera() {
+fn named_locks_are_local_to_each_node_of_a_galera_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let nodes = cluster(folder.path());
     server_names_the_danger(&nodes);

@@ -62,7 +62,7 @@ fn online(node: &Node) -> i64 {
 }
 
 #[test]
-fn group_replication() {
+fn locks_are_local_to_each_member_of_a_replication_group() {
     let folder = tempfile::tempdir().unwrap();
     let nodes = cluster(folder.path());
     server_knows_each_ones_role(&nodes);

@@ -32,7 +32,7 @@ fn some_errors() -> Vec<Error> {
 }
 
 #[test]
-fn the_librarys_errors_survive_the_way_through_diesels() {
+fn the_librarys_errors_survive_conversion_to_diesels_and_back() {
     for error in some_errors() {
         let (shown, debugged) = (error.to_string(), format!("{error:?}"));
         let through = DieselError::from(error);
@@ -44,7 +44,7 @@ fn the_librarys_errors_survive_the_way_through_diesels() {
 }
 
 #[test]
-fn diesels_errors_survive_the_way_through_the_librarys() {
+fn diesels_errors_survive_conversion_to_the_librarys_and_back() {
     let broken: Box<dyn std::error::Error + Send + Sync> = "somebody else's".into();
     for error in [
         DieselError::NotFound,
@@ -66,7 +66,7 @@ fn diesels_errors_survive_the_way_through_the_librarys() {
 }
 
 #[test]
-fn a_body_may_return_diesels_result_and_still_tell_the_errors_apart() {
+fn a_body_may_return_diesels_result_without_losing_the_librarys_errors() {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
     let _held = LOCK.acquire(&mut other).unwrap();
@@ -79,7 +79,7 @@ fn a_body_may_return_diesels_result_and_still_tell_the_errors_apart() {
 }
 
 #[test]
-fn a_body_may_return_an_error_of_its_own() {
+fn a_body_may_return_a_custom_error() {
     #[derive(Debug)]
     enum Own {
         Lock(Error),

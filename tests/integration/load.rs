@@ -111,7 +111,7 @@ fn five_hundred_waiters_are_served_one_at_a_time() {
 }
 
 #[test]
-fn one_lock_takes_a_thousand_tables() {
+fn one_lock_locks_a_thousand_tables() {
     const TABLES: usize = 1_000;
     watchdog(|| {
         let db = Database::new();

@@ -253,7 +253,7 @@ fn rows(db: &Database, admin: &mut Admin) -> i64 {
 }
 
 #[test]
-fn any_order_of_calls_does_what_a_small_model_says() {
+fn any_order_of_calls_agrees_with_a_small_model() {
     watchdog(|| {
         let db = Database::with_tables();
         let config = Config { cases: 32, failure_persistence: None, ..Config::default() };

@@ -140,7 +140,7 @@ fn each_acquire_of_a_table_lock_is_a_span() {
 }
 
 #[test]
-fn a_release_that_fails_in_a_drop_is_an_event() {
+fn a_release_that_fails_on_drop_is_an_event() {
     let db = Database::with_tables();
     let mut admin = Admin::new();
     let (_, events) = listen(|| {

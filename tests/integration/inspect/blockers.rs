@@ -47,7 +47,7 @@ fn seen(blockers: &[Blocker]) -> Vec<(&TableName, u64, &str, bool)> {
 }
 
 #[test]
-fn those_who_use_the_tables_are_listed() {
+fn connections_that_use_the_tables_are_listed() {
     let db = Database::with_tables();
     wherever_listed(&db, |_| {
         let (mut conn, mut reader, mut writer) = (db.connect(), db.connect(), db.connect());
@@ -87,7 +87,7 @@ fn those_who_use_the_tables_are_listed() {
 }
 
 #[test]
-fn locked_tables_and_those_who_wait_for_them() {
+fn the_holder_of_a_table_lock_and_its_waiters_are_listed() {
     watchdog(|| {
         let db = Database::with_tables();
         wherever_listed(&db, |listings| {
@@ -125,7 +125,7 @@ fn locked_tables_and_those_who_wait_for_them() {
 }
 
 #[test]
-fn names_are_those_of_the_tables_whatever_is_in_them() {
+fn tables_are_found_whatever_characters_their_names_contain() {
     let db = Database::new();
     let other = Database::named(&format!("{}`x.é", db.name()));
     let (mut owner, mut other_owner) = (db.connect(), db.connect());
@@ -163,7 +163,7 @@ fn names_are_those_of_the_tables_whatever_is_in_them() {
 }
 
 #[test]
-fn it_refuses_what_acquire_refuses() {
+fn blockers_refuses_everything_that_acquire_refuses() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let none = TableLock::new().blockers(&mut conn);
@@ -180,7 +180,7 @@ fn it_refuses_what_acquire_refuses() {
 }
 
 #[test]
-fn after_a_timeout_one_can_say_who_was_in_the_way() {
+fn after_a_timeout_the_blocking_connection_can_be_found() {
     let db = Database::with_tables();
     wherever_listed(&db, |_| {
         let (mut conn, mut writer) = (db.connect(), db.connect());
@@ -195,7 +195,7 @@ fn after_a_timeout_one_can_say_who_was_in_the_way() {
 }
 
 #[test]
-fn a_user_with_few_privileges_sees_them_or_is_told_what_is_missing() {
+fn a_user_with_few_privileges_sees_blockers_or_learns_what_is_missing() {
     let db = Database::with_tables();
     let user = User::new(&db, &[]);
     Listings::each(|listings| {
@@ -215,7 +215,7 @@ fn a_user_with_few_privileges_sees_them_or_is_told_what_is_missing() {
 }
 
 alone! {
-    fn blockers_cost_three_round_trips_and_two_more_where_there_are_none() {
+    fn blockers_cost_three_round_trips_and_two_more_if_there_are_none() {
         let (db, proxy) = (Database::with_tables(), Proxy::new());
         Listings::each(|listings| {
             if listings.any() {

@@ -79,7 +79,7 @@ fn locks_are_listed_by_their_prefix_with_the_connections_that_hold_them() {
 }
 
 #[test]
-fn the_prefix_is_text_and_not_a_pattern_in_every_mode() {
+fn the_prefix_is_text_and_not_a_pattern_in_every_sql_mode() {
     let db = Database::new();
     let names = ["%", "100%", "100x", "a_b", "axb", r"a\_b", r"a\\b", r"\", "it's", "\"x\"", "`"];
     let mut modes = vec![
@@ -107,7 +107,7 @@ fn the_prefix_is_text_and_not_a_pattern_in_every_mode() {
 }
 
 #[test]
-fn sessions_that_are_set_up_otherwise_see_the_same() {
+fn unusual_session_settings_do_not_change_the_list() {
     let db = Database::new();
     wherever_listed(&db, || {
         let mut holder = db.connect();
@@ -159,7 +159,7 @@ fn case_follows_the_servers_rule_for_lock_names() {
 }
 
 #[test]
-fn any_names_and_any_prefix() {
+fn any_prefix_finds_exactly_the_names_that_start_with_it() {
     let db = Database::new();
     wherever_listed(&db, || {
         let name = || r"[abAÉé%_\\.'\x60 ж]{1,6}".prop_filter("a name", |name| !name.is_empty());
@@ -240,7 +240,7 @@ fn server_wide_and_shortened_locks_are_shown_as_the_docs_say() {
 }
 
 #[test]
-fn what_the_server_lists_cut_is_not_asked_for() {
+fn a_prefix_longer_than_the_listed_names_is_refused() {
     let db = Database::new();
     let long = "n".repeat(70);
     wherever_listed(&db, || {

@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, until, watchdog};
 const LOCK: Lock = Lock::new("Lock").without_timeout();
 
 #[test]
-fn the_holder_is_told_with_what_it_is_doing() {
+fn the_holder_is_returned_with_its_activity() {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
     assert_eq!(LOCK.holder(&mut conn).unwrap(), None);
@@ -42,7 +42,7 @@ fn the_holder_is_told_with_what_it_is_doing() {
 }
 
 #[test]
-fn the_holders_statement_is_told_whatever_is_in_it() {
+fn the_holders_statement_is_returned_whatever_it_contains() {
     watchdog(|| {
         let db = Database::new();
         let (mut conn, mut other, mut admin) = (db.connect(), db.connect(), Admin::new());
@@ -67,7 +67,7 @@ fn the_holders_statement_is_told_whatever_is_in_it() {
 }
 
 #[test]
-fn the_holder_refuses_the_names_that_acquire_refuses() {
+fn holder_and_waiters_refuse_the_names_that_acquire_refuses() {
     let db = Database::new();
     let mut conn = db.connect();
     for name in ["", "a\0b", &"n".repeat(500)] {
@@ -82,7 +82,7 @@ fn the_holder_refuses_the_names_that_acquire_refuses() {
 }
 
 #[test]
-fn the_holder_is_told_inside_a_table_lock() {
+fn the_holder_is_returned_inside_a_table_lock() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     let _held = LOCK.acquire(&mut other).unwrap();
@@ -92,7 +92,7 @@ fn the_holder_is_told_inside_a_table_lock() {
 }
 
 #[test]
-fn a_user_with_few_privileges_learns_the_number_and_no_more() {
+fn a_user_with_few_privileges_gets_only_the_connection_id() {
     let db = Database::new();
     let user = User::new(&db, &[]);
     let (mut conn, mut root) = (user.connect(), db.connect());
@@ -114,7 +114,7 @@ fn a_user_with_few_privileges_learns_the_number_and_no_more() {
 }
 
 #[test]
-fn with_the_privilege_process_all_is_told() {
+fn a_user_with_the_process_privilege_gets_everything() {
     let db = Database::new();
     let (mut root, mut admin) = (db.connect(), server::connect());
     let user = User::new(&db, &[]);
@@ -135,7 +135,7 @@ impl<const N: usize> Told for [Option<String>; N] {
 }
 
 #[test]
-fn a_timeout_names_the_connection_that_was_in_the_way() {
+fn a_timeout_error_names_the_connection_that_holds_the_lock() {
     let db = Database::new();
     let user = User::new(&db, &[]);
     let (mut conn, mut other) = (user.connect(), db.connect());

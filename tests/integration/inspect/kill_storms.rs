@@ -53,7 +53,7 @@ fn answer(question: Question, conn: &mut MysqlConnection) -> Option<String> {
 }
 
 #[test]
-fn a_question_that_is_killed_says_nothing_wrong_and_can_be_asked_again() {
+fn a_killed_query_returns_no_wrong_answer_and_can_be_repeated() {
     watchdog(|| {
         let db = Database::with_tables();
         let user = User::new(&db, &["SELECT ON performance_schema.*", "PROCESS ON *.*"]);

@@ -43,7 +43,7 @@ const ASKING: [(&str, Call); 9] = [
 ];
 
 #[test]
-fn a_question_that_loses_its_connection_is_an_error() {
+fn a_query_that_loses_its_connection_is_an_error() {
     watchdog(|| {
         Listings::each(|_| {
             for (what, call) in ASKING {

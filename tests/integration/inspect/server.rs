@@ -33,7 +33,7 @@ fn is_on(name: &str) -> bool {
 }
 
 #[test]
-fn the_server_is_what_it_says_to_be() {
+fn an_inspection_agrees_with_the_servers_variables() {
     let db = Database::new();
     let server = Server::inspect(&mut db.connect()).unwrap();
     let mysql = server::is_mysql();
@@ -87,7 +87,7 @@ fn the_name_limit_is_that_of_the_server() {
 }
 
 #[test]
-fn where_held_locks_can_be_read_is_where_they_are_read() {
+fn an_inspection_says_where_held_locks_are_read() {
     let db = Database::new();
     let other_db = Database::new();
     let users = [User::new(&db, &[]), User::new(&other_db, &["SELECT ON performance_schema.*"])];
@@ -118,7 +118,7 @@ fn where_held_locks_can_be_read_is_where_they_are_read() {
 }
 
 #[test]
-fn everybody_learns_the_same_of_the_server() {
+fn every_user_gets_the_same_inspection() {
     let db = Database::new();
     let user = User::new(&db, &[]);
     let _listings = Listings::without_plugin();
@@ -134,7 +134,7 @@ fn everybody_learns_the_same_of_the_server() {
 }
 
 #[test]
-fn inspection_works_in_every_mode_and_while_tables_are_locked() {
+fn an_inspection_works_in_every_sql_mode_and_while_tables_are_locked() {
     let db = Database::with_tables();
     let _listings = Listings::without_plugin();
     let expected = Server::inspect(&mut db.connect()).unwrap();
@@ -174,7 +174,7 @@ fn inspection_works_in_every_mode_and_while_tables_are_locked() {
 }
 
 #[test]
-fn a_transaction_that_is_open_stays_open() {
+fn an_inspection_leaves_an_open_transaction_open() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     conn.batch_execute("BEGIN; INSERT INTO places (name) VALUES ('Kunming')").unwrap();
@@ -185,7 +185,7 @@ fn a_transaction_that_is_open_stays_open() {
 }
 
 #[test]
-fn a_connection_that_is_lost_is_an_error() {
+fn an_inspection_over_a_lost_connection_is_an_error() {
     let db = Database::new();
     let (mut conn, mut admin) = (db.connect(), Admin::new());
     Server::inspect(&mut conn).unwrap();
@@ -199,7 +199,7 @@ fn a_connection_that_is_lost_is_an_error() {
 }
 
 alone! {
-    fn an_inspection_costs_one_round_trip_and_the_statement_once_more() {
+    fn an_inspection_costs_one_round_trip_and_one_more_to_prepare() {
         let (db, proxy) = (Database::new(), Proxy::new());
         for first in [true, false] {
             let conn = &mut db.connect_through(&proxy);
@@ -210,7 +210,7 @@ alone! {
         }
     }
 
-    fn a_user_with_few_privileges_pays_the_same_once_it_is_known() {
+    fn an_inspection_costs_a_user_with_few_privileges_the_same_after_the_first_time() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let user = User::new(&db, &[]);
         let through = |user: &str| {

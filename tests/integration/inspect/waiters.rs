@@ -50,7 +50,7 @@ fn refused(conn: &mut MysqlConnection) -> String {
 }
 
 #[test]
-fn those_who_wait_are_listed_where_the_server_tells() {
+fn waiters_are_listed_if_the_server_lists_them() {
     watchdog(|| {
         let db = Database::new();
         // The plugin does not know who waits; it must not be asked.
@@ -86,7 +86,7 @@ fn those_who_wait_are_listed_where_the_server_tells() {
 }
 
 #[test]
-fn a_user_with_few_privileges_is_told_what_is_missing() {
+fn a_user_with_few_privileges_learns_what_is_missing() {
     let db = Database::new();
     let user = User::new(&db, &[]);
     let listings = Listings::with_plugin();
@@ -100,7 +100,7 @@ fn a_user_with_few_privileges_is_told_what_is_missing() {
 }
 
 #[test]
-fn a_name_that_the_server_lists_cut_is_not_asked_for() {
+fn a_name_that_the_server_lists_truncated_is_refused() {
     if server::is_mysql() {
         return;
     }
@@ -114,7 +114,7 @@ fn a_name_that_the_server_lists_cut_is_not_asked_for() {
 }
 
 alone! {
-    fn round_trips() {
+    fn the_holder_costs_three_round_trips_and_the_waiters_four() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let listings = Listings::without_plugin();
         let conn = &mut db.connect_through(&proxy);

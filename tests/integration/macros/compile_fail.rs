@@ -4,6 +4,6 @@
 //! them with `TRYBUILD=overwrite`, then read the difference.
 
 #[test]
-fn mistakes_are_explained_at_their_place() {
+fn mistakes_are_explained_where_they_were_made() {
     trybuild::TestCases::new().compile_fail("ui/*/*.rs");
 }

@@ -63,7 +63,7 @@ fn the_table_is_the_one_that_diesels_derives_use() {
 }
 
 #[test]
-fn the_name_is_the_one_in_the_database() {
+fn the_table_has_its_name_in_the_database() {
     #[derive(LockableTable)]
     #[diesel(table_name = schema::first)]
     struct First;
@@ -144,7 +144,7 @@ fn a_diamond_locks_each_table_once() {
 }
 
 #[test]
-fn a_cycle_ends() {
+fn a_cycle_among_parents_ends() {
     #[derive(LockableTable)]
     #[diesel(table_name = bars)]
     #[lockable(parents(Egg))]
@@ -178,7 +178,7 @@ fn two_models_of_one_table_lock_it_once_and_the_parents_of_both() {
 }
 
 #[test]
-fn the_library_may_be_under_another_name() {
+fn the_library_may_have_another_name() {
     mod reexport {
         pub(super) use diesel_locks as locks;
     }
@@ -191,7 +191,7 @@ fn the_library_may_be_under_another_name() {
 }
 
 #[test]
-fn a_model_may_come_out_of_a_macro() {
+fn a_model_may_be_generated_by_a_macro() {
     macro_rules! model {
         ($name:ident, $table:ident, $($parent:ty),*) => {
             #[derive(LockableTable)]

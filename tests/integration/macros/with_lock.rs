@@ -128,7 +128,7 @@ fn a_lock_that_stays_busy_is_a_timeout_and_the_body_is_not_run() {
 }
 
 #[test]
-fn the_bodys_error_comes_before_the_locks() {
+fn the_bodys_error_takes_precedence_over_the_locks() {
     #[with_lock("lost")]
     fn lose(conn: &mut MysqlConnection, result: QueryResult<()>) -> QueryResult<()> {
         assert_eq!(count_and_release_locks(conn), 1);
@@ -144,7 +144,7 @@ fn the_bodys_error_comes_before_the_locks() {
 }
 
 #[test]
-fn stacked_locks_are_taken_from_the_outside_to_the_inside() {
+fn stacked_locks_are_acquired_from_the_outside_in() {
     #[with_lock("outer-{id}", timeout = 0)]
     #[with_lock("middle", timeout = 0)]
     #[with_lock("inner", timeout = 0)]

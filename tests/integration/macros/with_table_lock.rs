@@ -119,7 +119,7 @@ fn a_table_of_another_database_may_be_named() {
 }
 
 #[test]
-fn inside_a_transaction_it_is_refused() {
+fn a_table_lock_inside_a_transaction_is_refused() {
     #[with_table_lock(write(Customer))]
     fn repair(conn: &mut MysqlConnection) -> Result<(), Error> {
         unreachable!("{}", connection_id(conn))
@@ -165,7 +165,7 @@ fn methods_lock_with_their_own_connection() {
 }
 
 #[test]
-fn a_named_lock_outside_of_a_table_lock_is_held_longer() {
+fn a_named_lock_around_a_table_lock_is_held_longer() {
     #[with_lock("repair")]
     #[with_table_lock(write(Restaurant, Place))]
     fn repair(conn: &mut MysqlConnection, db: &Database) -> QueryResult<i64> {

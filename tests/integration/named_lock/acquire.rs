@@ -62,7 +62,7 @@ fn a_waiter_gets_the_lock_when_the_guard_is_released_or_dropped() {
 }
 
 #[test]
-fn a_busy_lock_is_not_waited_for_when_tried() {
+fn try_acquire_does_not_wait_for_a_busy_lock() {
     let db = Database::new();
     let (mut holder, mut other) = (db.connect(), db.connect());
     let guard = NIGHTLY.without_timeout().acquire(&mut holder).unwrap();
@@ -122,7 +122,7 @@ fn the_lock_is_released_when_the_body_panics() {
 }
 
 #[test]
-fn the_bodys_error_comes_before_one_of_the_release() {
+fn the_bodys_error_takes_precedence_over_the_releases() {
     let db = Database::new();
     let mut conn = db.connect();
     let failed = NIGHTLY.with(&mut conn, |conn| {
@@ -133,7 +133,7 @@ fn the_bodys_error_comes_before_one_of_the_release() {
 }
 
 #[test]
-fn a_body_that_succeeds_without_the_lock_is_told() {
+fn a_body_that_outlives_its_lock_returns_not_held() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let body = |conn: &mut MysqlConnection| {
@@ -149,7 +149,7 @@ fn a_body_that_succeeds_without_the_lock_is_told() {
 }
 
 #[test]
-fn a_guard_tells_when_the_lock_was_lost() {
+fn a_guard_reports_that_its_lock_was_lost() {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
     let mut guard = NIGHTLY.acquire(&mut conn).unwrap();
@@ -166,7 +166,7 @@ fn a_guard_tells_when_the_lock_was_lost() {
 }
 
 #[test]
-fn a_guard_stands_for_its_connection() {
+fn a_guard_dereferences_to_its_connection() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let mut guard = NIGHTLY.acquire(&mut conn).unwrap();
@@ -179,7 +179,7 @@ fn a_guard_stands_for_its_connection() {
 }
 
 #[test]
-fn a_lock_is_reentrant_and_has_to_be_released_as_often() {
+fn a_lock_is_reentrant_and_released_once_per_acquisition() {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
     let mut outer = NIGHTLY.acquire(&mut conn).unwrap();
@@ -247,7 +247,7 @@ fn all_locks_of_a_connection_can_be_released_at_once() {
 }
 
 #[test]
-fn anybody_can_ask_who_holds_a_lock() {
+fn any_connection_can_query_the_holder_of_a_lock() {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
     let id = connection_id(&mut conn);
@@ -263,7 +263,7 @@ fn anybody_can_ask_who_holds_a_lock() {
 }
 
 #[test]
-fn a_description_locks_nothing() {
+fn a_lock_value_by_itself_locks_nothing() {
     let db = Database::new();
     let (mut conn, mut admin) = (db.connect(), Admin::new());
     let lock = NIGHTLY.without_timeout().shortened();

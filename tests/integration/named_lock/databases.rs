@@ -42,7 +42,7 @@ fn without_a_database_only_server_wide_locks_work() {
 }
 
 #[test]
-fn a_database_that_was_dropped_is_no_database() {
+fn a_dropped_database_counts_as_no_database() {
     watchdog(|| {
         let db = Database::new();
         let mut conn = db.connect();
@@ -92,7 +92,7 @@ fn a_guard_keeps_its_name_when_the_connection_uses_another_database() {
 /// The servers run a prepared statement in the database in which it was prepared, also after `USE`:
 /// Diesel's own queries too, unless they are not cached.
 #[test]
-fn what_diesel_has_cached_stays_in_the_database_in_which_it_was_prepared() {
+fn a_cached_statement_stays_in_the_database_in_which_it_was_prepared() {
     let (db, other_db) = (Database::with_tables(), Database::with_tables());
     let (mut conn, mut admin) = (db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -114,7 +114,7 @@ fn what_diesel_has_cached_stays_in_the_database_in_which_it_was_prepared() {
 }
 
 alone! {
-    fn statements_that_were_prepared_in_two_databases_take_no_lock() {
+    fn statements_that_were_prepared_in_two_databases_acquire_no_lock() {
         let (db, other_db) = (Database::new(), Database::new());
         let lock = Lock::new("lock");
         lock.acquire(&mut db.connect()).unwrap().release().unwrap();
@@ -161,7 +161,7 @@ fn without_cached_statements_a_lock_is_that_of_the_database_in_use() {
 }
 
 #[test]
-fn databases_whose_names_differ_by_case_are_two() {
+fn databases_whose_names_differ_by_case_are_distinguished() {
     let db = Database::new();
     let mut conn = db.connect();
     let one_case: bool =
@@ -188,7 +188,7 @@ fn databases_whose_names_differ_by_case_are_two() {
 }
 
 #[test]
-fn the_name_of_a_database_may_be_odd() {
+fn the_name_of_a_database_may_contain_any_character() {
     let base = Database::new();
     let mut admin = Admin::new();
     for odd in ["it's", "a\"b", "c`d", "e\\f", "%s", "g.h", "Größe", "замок", "鍵"] {

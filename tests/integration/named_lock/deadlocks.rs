@@ -41,7 +41,7 @@ fn deadlock(first: &mut MysqlConnection, second: &mut MysqlConnection, admin: &m
 }
 
 #[test]
-fn a_deadlock_is_told_to_one_of_the_two_and_both_go_on_with_the_same_statement() {
+fn a_deadlock_fails_one_of_the_two_and_both_can_repeat_the_statement() {
     watchdog(|| {
         let db = Database::new();
         let (mut first, mut second, mut admin) = (db.connect(), db.connect(), Admin::new());
@@ -57,7 +57,7 @@ fn a_deadlock_is_told_to_one_of_the_two_and_both_go_on_with_the_same_statement()
 }
 
 #[test]
-fn a_deadlock_is_told_in_every_language() {
+fn a_deadlock_is_recognized_in_every_language() {
     watchdog(|| {
         let db = Database::new();
         let (mut first, mut second, mut admin) = (db.connect(), db.connect(), Admin::new());

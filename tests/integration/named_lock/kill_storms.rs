@@ -62,12 +62,12 @@ fn acquire_in_a_storm(lock: Lock<'static>, most: u32) {
 }
 
 #[test]
-fn an_acquire_struck_at_any_moment_holds_the_lock_once_or_not_at_all() {
+fn a_killed_acquire_holds_the_lock_once_or_not_at_all() {
     acquire_in_a_storm(LOCK, 500);
 }
 
 #[test]
-fn an_acquire_with_a_fraction_struck_at_any_moment_holds_the_lock_once_or_not_at_all() {
+fn a_killed_acquire_with_a_fractional_timeout_holds_the_lock_once_or_not_at_all() {
     acquire_in_a_storm(LOCK.timeout(Duration::from_millis(9_500)), 300);
 }
 
@@ -118,7 +118,7 @@ fn a_lock_granted_while_the_wait_is_killed_is_not_left_held() {
 /// The server tells nobody how often a lock is held: after a kill at that very moment the library
 /// releases once, so that nothing is left held, and the outer level may find its lock gone.
 #[test]
-fn an_inner_acquire_that_is_struck_adds_no_level() {
+fn a_killed_inner_acquire_adds_no_level() {
     watchdog(|| {
         let db = Database::new();
         let mut conn = db.connect();
@@ -141,7 +141,7 @@ fn an_inner_acquire_that_is_struck_adds_no_level() {
 }
 
 #[test]
-fn a_release_struck_at_any_moment_lets_the_lock_go() {
+fn a_killed_release_still_releases_the_lock() {
     watchdog(|| {
         let db = Database::new();
         let (mut conn, mut admin) = (db.connect(), Admin::new());
@@ -171,7 +171,7 @@ fn a_release_struck_at_any_moment_lets_the_lock_go() {
 
 /// While the library still believes the connection to be in the database that was seen last.
 #[test]
-fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
+fn killing_a_call_never_releases_a_lock_of_another_database() {
     watchdog(|| {
         let (db, other_db) = (Database::new(), Database::new());
         let (mut conn, mut other, mut admin) = (db.connect(), other_db.connect(), Admin::new());
@@ -198,7 +198,7 @@ fn a_call_struck_at_any_moment_lets_go_of_no_lock_of_another_database() {
 }
 
 #[test]
-fn a_question_struck_at_any_moment_can_be_asked_again() {
+fn a_killed_query_can_be_repeated() {
     watchdog(|| {
         let db = Database::new();
         let mut conn = db.connect();
@@ -261,11 +261,11 @@ fn run_in_a_storm(call: Call) {
 }
 
 #[test]
-fn a_body_in_a_storm_leaves_no_lock() {
+fn a_body_under_repeated_kills_leaves_no_lock() {
     run_in_a_storm(|lock, conn, body| lock.with(conn, body));
 }
 
 #[test]
-fn a_transaction_in_a_storm_leaves_no_lock_and_no_transaction() {
+fn a_transaction_under_repeated_kills_leaves_no_lock_and_no_transaction() {
     run_in_a_storm(|lock, conn, body| lock.transaction(conn, body));
 }

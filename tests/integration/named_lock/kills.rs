@@ -17,7 +17,7 @@ const LOCK: Lock = Lock::new("lock");
 const FIRST: Lock = Lock::new("first").without_timeout();
 
 #[test]
-fn a_wait_that_is_killed_is_interrupted_and_the_connection_goes_on() {
+fn a_killed_wait_is_interrupted_and_the_connection_stays_usable() {
     watchdog(|| {
         let db = Database::new();
         let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
@@ -48,7 +48,7 @@ fn a_wait_that_is_killed_is_interrupted_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_killed_wait_is_interrupted_in_every_language() {
+fn a_killed_wait_is_recognized_in_every_language() {
     let db = Database::new();
     let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -66,7 +66,7 @@ fn a_killed_wait_is_interrupted_in_every_language() {
 }
 
 #[test]
-fn other_locks_of_the_connection_survive_a_wait_that_fails() {
+fn a_failed_wait_keeps_the_other_locks_of_the_connection() {
     let db = Database::new();
     let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -87,7 +87,7 @@ fn other_locks_of_the_connection_survive_a_wait_that_fails() {
 }
 
 #[test]
-fn a_wait_that_fails_leaves_an_open_transaction_open_and_uncommitted() {
+fn a_failed_wait_leaves_an_open_transaction_open_and_uncommitted() {
     let db = Database::with_tables();
     let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -112,7 +112,7 @@ fn a_wait_that_fails_leaves_an_open_transaction_open_and_uncommitted() {
 }
 
 #[test]
-fn a_panic_on_a_lost_connection_is_the_bodys_own() {
+fn a_panic_in_the_body_survives_a_lost_connection() {
     let db = Database::new();
     let mut admin = Admin::new();
     let body = |conn: &mut MysqlConnection| -> Result<(), Error> {
@@ -128,7 +128,7 @@ fn a_panic_on_a_lost_connection_is_the_bodys_own() {
 }
 
 #[test]
-fn a_holder_whose_connection_is_killed_is_told_and_the_next_waiter_gets_the_lock() {
+fn a_killed_holder_gets_an_error_and_the_next_waiter_gets_the_lock() {
     let db = Database::new();
     let mut admin = Admin::new();
     for dropped in [false, true] {
@@ -154,7 +154,7 @@ fn a_holder_whose_connection_is_killed_is_told_and_the_next_waiter_gets_the_lock
 }
 
 #[test]
-fn a_body_whose_connection_is_killed_is_not_taken_for_a_success() {
+fn a_body_whose_connection_is_killed_returns_an_error() {
     let db = Database::with_tables();
     let mut admin = Admin::new();
     for transaction in [false, true] {
@@ -176,7 +176,7 @@ fn a_body_whose_connection_is_killed_is_not_taken_for_a_success() {
 }
 
 #[test]
-fn a_waiter_whose_connection_is_killed_leaves_the_lock_to_others() {
+fn a_killed_waiter_leaves_the_lock_to_others() {
     let db = Database::new();
     let (mut holder, mut admin) = (db.connect(), Admin::new());
     for lock in [LOCK, LOCK.timeout(Duration::from_millis(9_500)), LOCK.without_timeout()] {

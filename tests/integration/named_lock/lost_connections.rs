@@ -66,7 +66,7 @@ fn a_call_that_loses_its_connection_leaves_nothing_held() {
 }
 
 #[test]
-fn a_lost_transaction_is_committed_or_not_but_never_half() {
+fn a_transaction_that_loses_its_connection_is_never_half_committed() {
     let db = Database::with_tables();
     let rows = |conn: &mut MysqlConnection| audit_log::table.count().get_result::<i64>(conn);
     let mut other = db.connect();
@@ -121,7 +121,7 @@ fn a_waiter_that_loses_its_connection_leaves_the_lock_to_others() {
 }
 
 #[test]
-fn a_holder_that_loses_its_connection_is_told_and_the_lock_is_free() {
+fn a_holder_that_loses_its_connection_gets_an_error_and_the_lock_is_free() {
     let db = Database::new();
     let mut admin = Admin::new();
     for dropped in [false, true] {

@@ -35,7 +35,7 @@ const ODD_NAMES: [&str; 19] = [
 ];
 
 #[test]
-fn any_character_of_a_name_reaches_the_server_as_it_is() {
+fn any_character_of_a_name_reaches_the_server_unchanged() {
     let db = Database::with_tables();
     let (mut conn, mut other, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -199,7 +199,7 @@ fn a_long_name_is_shortened_to_its_beginning_and_a_digest() {
 }
 
 #[test]
-fn the_database_counts_when_a_name_is_shortened() {
+fn the_database_counts_toward_the_length_of_a_shortened_name() {
     let db = Database::new();
     let (mut conn, mut admin) = (db.connect(), Admin::new());
     for (length, shortened) in [(64, false), (65, true), (1000, true)] {

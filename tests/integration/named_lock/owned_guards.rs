@@ -59,7 +59,7 @@ fn the_lock_is_released_before_the_connection_is_back_in_its_pool() {
 }
 
 #[test]
-fn release_and_leak_give_the_connection_back() {
+fn release_and_leak_return_the_connection() {
     let db = Database::new();
     let pool = db.pool(1);
     let mut conn: Pooled = LOCK.acquire_owned(pool.get().unwrap()).unwrap().release().unwrap();
@@ -75,7 +75,7 @@ fn release_and_leak_give_the_connection_back() {
 }
 
 #[test]
-fn what_derefs_to_a_connection_can_be_owned() {
+fn a_guard_can_own_anything_that_dereferences_to_a_connection() {
     let db = Database::new();
     let boxed = LOCK.acquire_owned(Box::new(db.connect())).unwrap();
     let mut conn: Box<MysqlConnection> = boxed.release().unwrap();
@@ -88,7 +88,7 @@ fn what_derefs_to_a_connection_can_be_owned() {
 }
 
 #[test]
-fn an_acquire_that_fails_gives_the_connection_back() {
+fn a_failed_acquire_returns_the_connection() {
     let db = Database::new();
     let (pool, mut holder) = (db.pool(1), db.connect());
     let _held = LOCK.acquire(&mut holder).unwrap();
@@ -114,7 +114,7 @@ fn an_acquire_that_fails_gives_the_connection_back() {
 }
 
 #[test]
-fn an_acquire_that_fails_can_be_passed_on_as_an_error() {
+fn the_error_of_a_failed_acquire_converts_with_the_question_mark() {
     fn ours(conn: Pooled) -> Result<(), Error> {
         LOCK.timeout(Duration::ZERO).acquire_owned(conn)?.release()?;
         Ok(())
@@ -132,7 +132,7 @@ fn an_acquire_that_fails_can_be_passed_on_as_an_error() {
 }
 
 #[test]
-fn a_pool_throws_a_connection_away_that_was_lost_under_a_guard() {
+fn a_pool_discards_a_connection_that_was_lost_under_a_guard() {
     let db = Database::new();
     let proxy = Proxy::new();
     let manager = ConnectionManager::<MysqlConnection>::new(db.url_through(&proxy));

@@ -20,7 +20,7 @@ fn is_lock_name(name: &str, full_name: &str) -> bool {
 }
 
 #[test]
-fn any_name_of_a_lock_is_taken_as_it_is_or_refused() {
+fn any_lock_name_is_used_unchanged_or_refused() {
     let db = Database::new();
     let mut conn = db.connect();
     let id = connection_id(&mut conn);

@@ -28,7 +28,7 @@ fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
 }
 
 alone! {
-    fn a_lock_that_is_free_costs_one_round_trip_and_its_release_another() {
+    fn a_free_lock_costs_one_round_trip_and_its_release_another() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy);
         for lock in [LOCK, LOCK.without_timeout(), LOCK.timeout(Duration::from_secs(3))] {
@@ -53,7 +53,7 @@ alone! {
         }
     }
 
-    fn a_fraction_of_a_second_costs_two() {
+    fn a_fractional_timeout_costs_two_round_trips() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy);
         let lock = LOCK.timeout(FRACTION);
@@ -84,7 +84,7 @@ alone! {
         }
     }
 
-    fn a_question_costs_one() {
+    fn a_query_costs_one_round_trip() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy);
         proxy.expect("is_held", 1, || assert!(!LOCK.is_held(conn).unwrap()));
@@ -96,7 +96,7 @@ alone! {
         proxy.expect("is_still_held", 1, || assert!(guard.is_still_held().unwrap()));
     }
 
-    fn a_body_costs_what_acquire_and_release_cost() {
+    fn a_closure_costs_as_much_as_acquire_and_release() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy);
         let body = |_: &mut MysqlConnection| Ok::<_, Error>(());
@@ -113,7 +113,7 @@ alone! {
         });
     }
 
-    fn a_busy_lock_costs_one_more_to_see_who_holds_it() {
+    fn a_busy_lock_costs_one_more_round_trip_to_find_its_holder() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy);
         let mut holder = db.connect();
@@ -126,7 +126,7 @@ alone! {
         proxy.expect("try_with, busy", 2, || assert!(LOCK.try_with(conn, body).unwrap().is_none()));
     }
 
-    fn another_database_than_the_last_costs_its_name_and_one_more_try() {
+    fn a_change_of_database_costs_a_query_for_its_name_and_one_retry() {
         let (db, other_db, proxy) = (Database::new(), Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy);
         let mut other = other_db.connect();

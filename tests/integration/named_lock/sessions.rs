@@ -80,7 +80,7 @@ fn named_locks_work_whatever_the_character_set_and_collation_of_the_session() {
 }
 
 #[test]
-fn a_session_that_returns_few_rows_takes_the_lock_or_refuses() {
+fn a_session_that_returns_few_rows_acquires_the_lock_or_refuses() {
     let db = Database::new();
     for rows in [0, 1] {
         let mut conn = db.connect();

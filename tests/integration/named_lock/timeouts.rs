@@ -24,7 +24,7 @@ fn time_out(limit: Duration, conn: &mut MysqlConnection) {
 }
 
 #[test]
-fn a_wait_is_never_shorter_than_asked_and_not_much_longer() {
+fn a_wait_is_never_shorter_than_its_timeout_and_not_much_longer() {
     let db = Database::new();
     let mut holder = db.connect();
     let _held = LOCK.acquire(&mut holder).unwrap();
@@ -47,7 +47,7 @@ fn a_wait_is_never_shorter_than_asked_and_not_much_longer() {
 }
 
 #[test]
-fn a_timeout_says_which_lock_which_limit_and_who_held_it() {
+fn a_timeout_error_names_the_lock_the_timeout_and_the_holder() {
     let db = Database::new();
     let (mut holder, mut conn) = (db.connect(), db.connect());
     let id = connection_id(&mut holder);
@@ -66,7 +66,7 @@ fn a_timeout_says_which_lock_which_limit_and_who_held_it() {
 }
 
 #[test]
-fn a_free_lock_is_taken_whatever_the_limit() {
+fn a_free_lock_is_acquired_whatever_the_timeout() {
     let db = Database::new();
     let mut conn = db.connect();
     for limit in [
@@ -86,7 +86,7 @@ fn a_free_lock_is_taken_whatever_the_limit() {
 }
 
 #[test]
-fn a_limit_that_no_server_takes_is_a_long_wait() {
+fn a_timeout_that_no_server_accepts_is_a_long_wait() {
     const MILLIS: u64 = 1 << 32;
     let db = Database::new();
     let (mut holder, mut conn, mut clock) = (db.connect(), db.connect(), db.connect());
@@ -121,7 +121,7 @@ fn a_limit_that_no_server_takes_is_a_long_wait() {
 }
 
 #[test]
-fn a_lock_that_becomes_free_within_the_limit_is_taken_at_once() {
+fn a_lock_that_is_released_within_the_timeout_is_acquired_at_once() {
     let db = Database::new();
     let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -140,7 +140,7 @@ fn a_lock_that_becomes_free_within_the_limit_is_taken_at_once() {
 }
 
 #[test]
-fn a_limit_of_the_session_for_statements_does_not_pass_for_a_timeout() {
+fn a_statement_limit_of_the_session_is_not_reported_as_a_timeout() {
     let db = Database::new();
     let (mut holder, mut conn) = (db.connect(), db.connect());
     let held = LOCK.acquire(&mut holder).unwrap();
@@ -177,7 +177,7 @@ fn a_limit_of_the_session_for_statements_does_not_pass_for_a_timeout() {
 }
 
 #[test]
-fn a_wait_for_ever_outlasts_the_limit_of_the_session_on_mysql() {
+fn a_wait_without_a_timeout_outlasts_max_execution_time_on_mysql() {
     if !server::is_mysql() {
         return;
     }
@@ -197,7 +197,7 @@ fn a_wait_for_ever_outlasts_the_limit_of_the_session_on_mysql() {
 }
 
 #[test]
-fn a_limit_for_table_locks_has_no_say_in_named_locks() {
+fn the_timeouts_of_table_locks_do_not_affect_named_locks() {
     let db = Database::new();
     let (mut holder, mut conn) = (db.connect(), db.connect());
     conn.batch_execute("SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1").unwrap();
@@ -208,7 +208,7 @@ fn a_limit_for_table_locks_has_no_say_in_named_locks() {
 
 /// The limit may strike after the server granted the lock, and before the statement ended.
 #[test]
-fn a_lock_granted_at_the_very_limit_is_either_taken_or_not_left_held() {
+fn a_lock_granted_at_the_moment_of_the_timeout_is_acquired_or_not_left_held() {
     const TRIES: u32 = 300;
     const LIMIT: Duration = Duration::from_millis(12);
     watchdog(|| {

@@ -24,7 +24,7 @@ fn rows(conn: &mut MysqlConnection) -> i64 {
 }
 
 #[test]
-fn a_session_that_may_only_read_may_only_read_in_a_transaction_too() {
+fn a_read_only_session_stays_read_only_in_a_transaction() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     conn.batch_execute("SET SESSION TRANSACTION READ ONLY").unwrap();
@@ -38,7 +38,7 @@ fn a_session_that_may_only_read_may_only_read_in_a_transaction_too() {
 }
 
 #[test]
-fn a_transaction_is_committed_when_the_body_succeeds_and_else_rolled_back() {
+fn a_transaction_is_committed_if_the_body_succeeds_and_rolled_back_otherwise() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     let value = LOCK.transaction(&mut conn, |conn| {
@@ -112,7 +112,7 @@ fn the_lock_is_released_after_the_commit() {
 }
 
 #[test]
-fn a_transaction_inside_is_a_savepoint() {
+fn a_nested_transaction_is_a_savepoint() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     LOCK.transaction(&mut conn, |conn| {
@@ -132,7 +132,7 @@ fn a_transaction_inside_is_a_savepoint() {
 
 /// The lock would be released, and be another's, before the outer transaction commits.
 #[test]
-fn a_transaction_is_refused_inside_an_open_one_which_stays_as_it_was() {
+fn a_transaction_is_refused_inside_an_open_one_which_is_left_untouched() {
     let db = Database::with_tables();
     let (mut conn, mut other, mut admin) = (db.connect(), db.connect(), Admin::new());
     let refused = |conn: &mut MysqlConnection| {
@@ -182,7 +182,7 @@ fn a_transaction_is_refused_inside_an_open_one_which_stays_as_it_was() {
 
 /// Nobody should wait, and deadlock perhaps, for what is refused in the end.
 #[test]
-fn a_transaction_inside_an_open_one_is_refused_before_the_lock_is_waited_for() {
+fn a_transaction_inside_an_open_one_is_refused_without_waiting_for_the_lock() {
     let db = Database::new();
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = LOCK.acquire(&mut holder).unwrap();
@@ -213,7 +213,7 @@ fn a_transaction_that_the_body_leaves_open_is_rolled_back() {
 }
 
 #[test]
-fn a_lock_taken_inside_a_transaction_outlives_it_and_commits_nothing() {
+fn a_lock_acquired_inside_a_transaction_outlives_it_and_commits_nothing() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     for begin in ["BEGIN", "SET autocommit = 0"] {
@@ -233,7 +233,7 @@ fn a_lock_taken_inside_a_transaction_outlives_it_and_commits_nothing() {
 }
 
 #[test]
-fn a_session_without_autocommit_stays_one() {
+fn a_session_without_autocommit_stays_without_it() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     conn.batch_execute("SET autocommit = 0").unwrap();

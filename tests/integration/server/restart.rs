@@ -199,12 +199,12 @@ fn expect_all_free(server: &PrivateServer) {
 }
 
 #[test]
-fn a_server_that_is_killed_frees_all_and_tells_all() {
+fn a_killed_server_frees_every_lock_and_fails_every_call() {
     survives(PrivateServer::kill, true);
 }
 
 #[test]
-fn a_server_that_is_shut_down_frees_all_and_tells_all() {
+fn a_server_that_is_shut_down_frees_every_lock_and_fails_every_holder() {
     // A waiter may still get the lock of a holder that was ended before.
     survives(PrivateServer::terminate, false);
 }

@@ -55,7 +55,7 @@ fn every_call_works_under_an_administrators_settings() {
 }
 
 #[test]
-fn an_idle_holder_that_the_server_ends_is_told() {
+fn an_idle_holder_that_the_server_disconnects_gets_an_error() {
     watchdog(|| {
         let Some(mut scene) = Scene::new() else { return };
         scene.under("wait_timeout = 3", "wait_timeout = DEFAULT", |scene| {
@@ -86,7 +86,7 @@ fn an_idle_holder_that_the_server_ends_is_told() {
 
 /// `COMMIT` and `ROLLBACK` then begin another transaction, or close the connection.
 #[test]
-fn a_commit_that_does_more_still_commits_and_frees_all() {
+fn a_commit_that_chains_or_disconnects_still_commits_and_releases() {
     watchdog(|| {
         let Some(mut scene) = Scene::new() else { return };
         for completion in ["CHAIN", "RELEASE"] {

@@ -14,7 +14,7 @@ use crate::support::server::{Admin, connection_id};
 use crate::support::table_checks::{Place, assert_all_free, depth, session};
 
 #[test]
-fn a_deadlock_of_a_table_and_a_named_lock() {
+fn a_deadlock_between_a_table_lock_and_a_named_lock_ends_one_of_the_waits() {
     let db = Database::with_tables();
     let (mut conn, mut other, mut admin) = (db.connect(), db.connect(), Admin::new());
     let (id, found) = (connection_id(&mut conn), session(&mut conn));
@@ -46,7 +46,7 @@ fn a_deadlock_of_a_table_and_a_named_lock() {
 }
 
 #[test]
-fn a_body_whose_transaction_the_server_rolled_back() {
+fn a_body_that_the_server_rolled_back_leaves_the_session_as_it_was() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     other.batch_execute("INSERT INTO places VALUES (1, 'one'), (2, 'two'), (3, 'three')").unwrap();

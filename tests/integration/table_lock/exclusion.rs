@@ -21,7 +21,7 @@ fn is_readable(db: &Database, table: &str) -> bool {
 }
 
 #[test]
-fn others_can_read_but_not_write_what_is_locked_for_reading() {
+fn other_connections_can_read_but_not_write_tables_locked_for_reading() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let guard = TableLock::new().read::<Customer>().acquire(&mut conn).unwrap();
@@ -37,7 +37,7 @@ fn others_can_read_but_not_write_what_is_locked_for_reading() {
 }
 
 #[test]
-fn others_can_neither_read_nor_write_what_is_locked_for_writing() {
+fn other_connections_can_neither_read_nor_write_tables_locked_for_writing() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let guard = TableLock::new().write::<Restaurant>().acquire(&mut conn).unwrap();
@@ -51,7 +51,7 @@ fn others_can_neither_read_nor_write_what_is_locked_for_writing() {
 }
 
 #[test]
-fn a_body_runs_alone() {
+fn bodies_run_one_at_a_time() {
     let db = Database::with_tables();
     db.connect().batch_execute("INSERT INTO restaurants VALUES (1, 0)").unwrap();
     let lock = TableLock::new().write::<Restaurant>();
@@ -78,7 +78,7 @@ fn a_body_runs_alone() {
 }
 
 #[test]
-fn a_waiter_sees_what_was_committed_before_it_had_its_turn() {
+fn a_waiter_sees_everything_committed_before_its_turn() {
     let db = Database::with_tables();
     let (mut conn, mut waiter, mut admin) = (db.connect(), db.connect(), Admin::new());
     let waiter_id = connection_id(&mut waiter);
@@ -98,7 +98,7 @@ fn a_waiter_sees_what_was_committed_before_it_had_its_turn() {
 }
 
 #[test]
-fn a_transaction_inside_is_a_savepoint_and_keeps_the_tables_locked() {
+fn a_nested_transaction_is_a_savepoint_and_keeps_the_tables_locked() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let lock = TableLock::new().write::<audit_log::table>();
@@ -125,7 +125,7 @@ fn a_transaction_inside_is_a_savepoint_and_keeps_the_tables_locked() {
 }
 
 #[test]
-fn a_table_lock_inside_another_is_refused_and_the_outer_one_kept() {
+fn a_nested_table_lock_is_refused_and_the_outer_one_kept() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let mut guard = TableLock::new().write::<audit_log::table>().acquire(&mut conn).unwrap();
@@ -143,7 +143,7 @@ fn a_table_lock_inside_another_is_refused_and_the_outer_one_kept() {
 }
 
 #[test]
-fn named_locks_work_inside_and_outlast_the_tables() {
+fn named_locks_work_inside_a_table_lock_and_outlast_it() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     let named = Lock::new("inside");
@@ -185,7 +185,7 @@ fn a_self_join_uses_the_alias_that_was_locked() {
 }
 
 #[test]
-fn a_view_is_locked_with_the_tables_it_is_made_of() {
+fn a_view_is_locked_with_its_underlying_tables() {
     diesel::table! { guests (id) { id -> Integer, } }
     struct Guest;
     impl LockableTable for Guest {
@@ -204,7 +204,7 @@ fn a_view_is_locked_with_the_tables_it_is_made_of() {
 }
 
 #[test]
-fn only_the_locked_tables_can_be_used_inside() {
+fn only_the_locked_tables_can_be_used_while_they_are_locked() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let lock = TableLock::new().read::<Customer>();

@@ -48,7 +48,7 @@ fn fails(db: &Database, conn: &mut MysqlConnection, lock: &TableLock) -> Error {
 }
 
 #[test]
-fn an_unknown_table_among_others() {
+fn an_unknown_table_among_others_leaves_nothing_locked() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let lock = TableLock::new().write::<audit_log::table>().read_table("unknown").write::<Place>();
@@ -60,7 +60,7 @@ fn an_unknown_table_among_others() {
 }
 
 #[test]
-fn a_missing_privilege_on_one_table() {
+fn a_missing_privilege_on_one_table_leaves_nothing_locked() {
     let db = Database::with_tables();
     let grants = ["LOCK TABLES ON `DB`.*", "SELECT, INSERT ON `DB`.audit_log"];
     let user = User::with_only(&db, &grants.map(|grant| grant.replace("DB", db.name())));
@@ -75,7 +75,7 @@ fn a_missing_privilege_on_one_table() {
 }
 
 #[test]
-fn a_session_that_may_only_read() {
+fn a_read_only_session_can_lock_for_reading_only() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     conn.batch_execute("SET SESSION TRANSACTION READ ONLY").unwrap();
@@ -89,7 +89,7 @@ fn a_session_that_may_only_read() {
 }
 
 #[test]
-fn a_limit_that_is_reached() {
+fn a_timeout_leaves_the_session_as_it_was() {
     let db = Database::with_tables();
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
@@ -98,7 +98,7 @@ fn a_limit_that_is_reached() {
 }
 
 #[test]
-fn a_wait_that_is_killed() {
+fn a_killed_wait_is_interrupted_and_leaves_the_session_as_it_was() {
     let db = Database::with_tables();
     let (mut conn, mut holder, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -119,7 +119,7 @@ fn a_wait_that_is_killed() {
 }
 
 #[test]
-fn a_wait_that_an_administrators_limit_cuts_short() {
+fn a_wait_cut_short_by_max_statement_time_is_interrupted() {
     if server::is_mysql() {
         // `max_execution_time` is for `SELECT` alone.
         return;
@@ -133,7 +133,7 @@ fn a_wait_that_an_administrators_limit_cuts_short() {
 }
 
 #[test]
-fn a_fault_that_the_server_does_not_number() {
+fn a_failure_without_an_error_number_is_diesels_error() {
     let db = Database::with_tables();
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
@@ -143,7 +143,7 @@ fn a_fault_that_the_server_does_not_number() {
 }
 
 #[test]
-fn a_connection_that_is_killed_while_it_waits() {
+fn a_connection_killed_while_waiting_leaves_nothing_locked() {
     let db = Database::with_tables();
     let (mut conn, mut holder, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -162,7 +162,7 @@ fn a_connection_that_is_killed_while_it_waits() {
 }
 
 #[test]
-fn a_connection_that_is_killed_in_the_body() {
+fn a_connection_killed_in_the_body_leaves_nothing_locked_or_written() {
     type Answer = fn(QueryResult<usize>) -> QueryResult<usize>;
     let answers: [(Answer, bool); 3] =
         [(|failed| failed, false), (|_| Ok(0), false), (|_| Err(DieselError::NotFound), true)];
@@ -186,7 +186,7 @@ fn a_connection_that_is_killed_in_the_body() {
 }
 
 #[test]
-fn a_session_that_cannot_be_put_back_is_closed() {
+fn a_connection_whose_session_cannot_be_restored_is_closed() {
     let db = Database::with_tables();
     let mut admin = Admin::new();
     let ends: [fn(TableLockGuard<&mut MysqlConnection>); 2] =

@@ -116,7 +116,7 @@ fn storm(what: &'static str, call: Call) {
 }
 
 #[test]
-fn an_acquire_struck_at_any_moment_locks_all_or_nothing() {
+fn a_killed_acquire_locks_all_tables_or_none() {
     storm("acquire", |killer, conn| {
         let acquired = killer.during(|| all_tables().acquire(conn));
         let mut guard = acquired?;
@@ -128,7 +128,7 @@ fn an_acquire_struck_at_any_moment_locks_all_or_nothing() {
 }
 
 #[test]
-fn a_release_struck_at_any_moment_unlocks() {
+fn a_killed_release_unlocks_the_tables() {
     storm("release", |killer, conn| {
         let mut guard = all_tables().acquire(conn)?;
         log(&mut guard, "locked")?;
@@ -137,7 +137,7 @@ fn a_release_struck_at_any_moment_unlocks() {
 }
 
 #[test]
-fn a_rollback_struck_at_any_moment_unlocks() {
+fn a_killed_rollback_unlocks_the_tables() {
     storm("rollback", |killer, conn| {
         let mut guard = all_tables().acquire(conn)?;
         log(&mut guard, "locked")?;
@@ -152,7 +152,7 @@ fn a_rollback_struck_at_any_moment_unlocks() {
 }
 
 #[test]
-fn a_body_struck_at_any_moment_is_committed_or_rolled_back_as_a_whole() {
+fn a_killed_body_is_committed_or_rolled_back_as_a_whole() {
     storm("with", |killer, conn| {
         killer.during(|| {
             all_tables().with(conn, |conn| {
@@ -165,7 +165,7 @@ fn a_body_struck_at_any_moment_is_committed_or_rolled_back_as_a_whole() {
 }
 
 #[test]
-fn an_acquire_that_is_refused_in_a_storm_leaves_the_open_transaction_alone() {
+fn a_refused_acquire_under_repeated_kills_leaves_the_open_transaction_alone() {
     watchdog(|| {
         let db = Database::with_tables();
         let mut killer = Killer { admin: Admin::new(), id: 0, delay: 0 };

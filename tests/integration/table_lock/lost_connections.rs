@@ -54,12 +54,12 @@ fn write_two(conn: &mut MysqlConnection) -> QueryResult<()> {
 }
 
 #[test]
-fn a_body_that_loses_its_connection_at_any_moment() {
+fn a_body_that_loses_its_connection_leaves_the_tables_free() {
     cut_everywhere(|conn| all_tables().with(conn, |conn| Ok(write_two(conn)?)), true);
 }
 
 #[test]
-fn a_function_that_loses_its_connection_at_any_moment() {
+fn a_function_that_loses_its_connection_leaves_the_tables_free() {
     #[with_table_lock(write(audit_log::table), timeout = 5)]
     fn write_two_locked(conn: &mut MysqlConnection) -> QueryResult<()> {
         write_two(conn)
@@ -68,7 +68,7 @@ fn a_function_that_loses_its_connection_at_any_moment() {
 }
 
 #[test]
-fn a_guard_that_loses_its_connection_at_any_moment() {
+fn a_guard_that_loses_its_connection_leaves_the_tables_free() {
     cut_everywhere(
         |conn| {
             let mut guard = all_tables().timeout(Duration::from_secs(5)).acquire(conn)?;
@@ -80,7 +80,7 @@ fn a_guard_that_loses_its_connection_at_any_moment() {
 }
 
 #[test]
-fn a_rollback_that_loses_its_connection_at_any_moment() {
+fn a_rollback_that_loses_its_connection_leaves_the_tables_free() {
     cut_everywhere(
         |conn| {
             let mut guard = all_tables().acquire_owned(conn)?;
@@ -92,7 +92,7 @@ fn a_rollback_that_loses_its_connection_at_any_moment() {
 }
 
 #[test]
-fn a_drop_that_loses_its_connection_at_any_moment() {
+fn a_drop_that_loses_its_connection_leaves_the_tables_free() {
     cut_everywhere(
         |conn| {
             let mut guard = all_tables().acquire(conn)?;
@@ -105,7 +105,7 @@ fn a_drop_that_loses_its_connection_at_any_moment() {
 }
 
 #[test]
-fn a_failing_acquire_that_loses_its_connection_at_any_moment() {
+fn a_failing_acquire_that_loses_its_connection_leaves_the_tables_free() {
     cut_everywhere(
         |conn| {
             let lock = TableLock::new().write::<audit_log::table>().read_table("unknown");

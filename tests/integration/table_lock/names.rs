@@ -40,7 +40,7 @@ fn quoted(name: &str) -> String {
 }
 
 #[test]
-fn any_character_of_a_name_reaches_the_server_as_it_is() {
+fn any_character_of_a_name_reaches_the_server_unchanged() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     for name in ODD_NAMES {
@@ -86,7 +86,7 @@ fn a_table_is_locked_under_its_name_in_sql() {
 }
 
 #[test]
-fn a_name_that_no_server_would_answer_clearly_is_refused_before_anything_is_sent() {
+fn a_name_that_the_server_would_not_refuse_clearly_is_refused_before_anything_is_sent() {
     let db = Database::with_tables();
     let proxy = Proxy::new();
     let mut conn = db.connect_through(&proxy);
@@ -115,7 +115,7 @@ fn a_name_that_no_server_would_answer_clearly_is_refused_before_anything_is_sent
 }
 
 #[test]
-fn a_database_with_such_a_name_is_refused_by_that_name() {
+fn a_database_with_such_a_name_is_refused_with_that_name() {
     let db = Database::new();
     let mut conn = db.connect();
     for name in ["", "nul\0", "\u{1f512}"] {
@@ -186,7 +186,7 @@ fn an_unknown_table_or_database_is_diesels_error() {
 }
 
 #[test]
-fn a_table_needs_a_database_of_its_own_or_of_the_connection() {
+fn a_table_needs_its_own_database_or_the_connections() {
     let db = Database::with_tables();
     let mut conn = server::connect();
     let found = session(&mut conn);
@@ -231,7 +231,7 @@ fn a_lock_without_tables_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn errors_are_told_apart_in_any_language() {
+fn errors_are_recognized_in_every_language() {
     let db = Database::with_tables();
     let (mut conn, mut holder, mut bare) = (db.connect(), db.connect(), server::connect());
     let lock = TableLock::new().write::<audit_log::table>().timeout(std::time::Duration::ZERO);

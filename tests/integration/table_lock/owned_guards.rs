@@ -56,7 +56,7 @@ fn the_tables_are_free_before_the_connection_is_back_in_its_pool() {
 }
 
 #[test]
-fn the_connection_comes_back_from_the_guard() {
+fn release_and_rollback_return_the_connection() {
     let db = Database::with_tables();
     let boxed = all_tables().acquire_owned(Box::new(db.connect())).unwrap();
     let boxed: Box<MysqlConnection> = boxed.release().unwrap();
@@ -68,7 +68,7 @@ fn the_connection_comes_back_from_the_guard() {
 }
 
 #[test]
-fn an_acquire_that_fails_gives_the_connection_back() {
+fn a_failed_acquire_returns_the_connection() {
     let db = Database::with_tables();
     let (pool, mut holder) = (db.pool(1), db.connect());
     let held = TableLock::new().write::<audit_log::table>().acquire(&mut holder).unwrap();
@@ -93,7 +93,7 @@ fn an_acquire_that_fails_gives_the_connection_back() {
 }
 
 #[test]
-fn an_acquire_that_fails_can_be_passed_on_as_an_error() {
+fn the_error_of_a_failed_acquire_converts_with_the_question_mark() {
     fn ours(conn: Box<MysqlConnection>) -> Result<(), Error> {
         TableLock::new().acquire_owned(conn)?.release()?;
         Ok(())
@@ -109,7 +109,7 @@ fn an_acquire_that_fails_can_be_passed_on_as_an_error() {
 }
 
 #[test]
-fn a_pool_throws_a_connection_away_that_was_lost_under_a_guard() {
+fn a_pool_discards_a_connection_that_was_lost_under_a_guard() {
     let db = Database::with_tables();
     let (proxy, mut admin) = (Proxy::new(), Admin::new());
     let manager = ConnectionManager::<MysqlConnection>::new(db.url_through(&proxy));

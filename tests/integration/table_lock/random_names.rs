@@ -37,7 +37,7 @@ fn expect_refused(conn: &mut MysqlConnection, lock: &TableLock) -> Result<(), Te
 }
 
 #[test]
-fn any_name_of_a_table_is_locked_as_it_is_or_refused() {
+fn any_table_name_is_used_unchanged_or_refused() {
     let db = Database::with_tables();
     let conn = RefCell::new(db.connect());
     // The server needs five bytes of a file's name for a character like these, and has 255.

@@ -23,7 +23,7 @@ fn many_tables(db: &Database, count: usize) -> TableLock {
 }
 
 #[test]
-fn a_table_lock_costs_three_and_its_release_six_however_many_tables() {
+fn a_table_lock_costs_three_round_trips_and_its_release_six_however_many_tables() {
     let (db, proxy) = (Database::with_tables(), Proxy::new());
     let mut conn = db.connect_through(&proxy);
     let one = TableLock::new().write::<audit_log::table>();
@@ -81,7 +81,7 @@ fn tables_are_locked_by_one_batch_that_begins_the_transaction() {
 }
 
 #[test]
-fn what_diesel_knows_to_be_a_transaction_is_refused_without_asking() {
+fn a_transaction_known_to_diesel_is_refused_without_a_round_trip() {
     let (db, proxy) = (Database::with_tables(), Proxy::new());
     let mut conn = db.connect_through(&proxy);
     conn.transaction(|conn| {
@@ -94,7 +94,7 @@ fn what_diesel_knows_to_be_a_transaction_is_refused_without_asking() {
 }
 
 #[test]
-fn a_description_says_exactly_what_is_sent_and_is_sent_once() {
+fn a_lock_displays_the_statement_that_is_sent_once() {
     let (db, proxy) = (Database::with_tables(), Proxy::new());
     let mut conn = db.connect_through(&proxy);
     let lock = TableLock::new().write::<audit_log::table>().read_as::<audit_log::table>("a`b");

@@ -68,19 +68,19 @@ fn begin_and_forget(conn: &mut MysqlConnection) {
 }
 
 #[test]
-fn a_body_that_succeeds() {
+fn a_body_that_succeeds_commits_and_restores_the_session() {
     leaves_all_as_it_was(Write::Committed, |conn| with(conn, |_| Ok(())).unwrap());
 }
 
 #[test]
-fn a_body_that_fails() {
+fn a_body_that_fails_rolls_back_and_restores_the_session() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         assert_eq!(with(conn, |_| Err(DieselError::NotFound)), Err(DieselError::NotFound));
     });
 }
 
 #[test]
-fn a_body_whose_statement_fails() {
+fn a_body_whose_statement_fails_rolls_back_and_restores_the_session() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let failed = with(conn, |conn| conn.batch_execute("SELECT * FROM no_such_table"));
         assert!(matches!(failed, Err(DieselError::DatabaseError(..))), "{failed:?}");
@@ -88,7 +88,7 @@ fn a_body_whose_statement_fails() {
 }
 
 #[test]
-fn a_body_that_panics() {
+fn a_body_that_panics_rolls_back_and_restores_the_session() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let panic = catch_unwind(AssertUnwindSafe(|| with(conn, |_| panic!("the body's"))));
         assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "the body's");
@@ -96,26 +96,26 @@ fn a_body_that_panics() {
 }
 
 #[test]
-fn a_guard_that_is_released() {
+fn a_released_guard_commits_and_restores_the_session() {
     leaves_all_as_it_was(Write::Committed, |conn| {
         acquire(conn).release().unwrap();
     });
 }
 
 #[test]
-fn a_guard_that_is_rolled_back() {
+fn a_rolled_back_guard_restores_the_session() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         acquire(conn).rollback().unwrap();
     });
 }
 
 #[test]
-fn a_guard_that_is_dropped() {
+fn a_dropped_guard_rolls_back_and_restores_the_session() {
     leaves_all_as_it_was(Write::RolledBack, |conn| drop(acquire(conn)));
 }
 
 #[test]
-fn a_guard_in_a_panic() {
+fn a_guard_dropped_by_a_panic_rolls_back_and_restores_the_session() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let panic = catch_unwind(AssertUnwindSafe(|| {
             let _guard = acquire(conn);
@@ -126,7 +126,7 @@ fn a_guard_in_a_panic() {
 }
 
 #[test]
-fn a_transaction_inside_that_fails_with_the_body() {
+fn a_nested_transaction_that_fails_with_the_body_is_rolled_back() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let failed = with(conn, |conn| {
             conn.transaction(|conn| {
@@ -139,7 +139,7 @@ fn a_transaction_inside_that_fails_with_the_body() {
 }
 
 #[test]
-fn a_transaction_inside_that_is_never_ended() {
+fn a_nested_transaction_left_open_is_rolled_back() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let mut guard = acquire(conn);
         begin_and_forget(&mut guard);
@@ -167,7 +167,7 @@ fn a_transaction_inside_that_is_never_ended() {
 }
 
 #[test]
-fn a_panic_that_is_caught_inside_and_leaves_a_transaction_open() {
+fn a_nested_transaction_left_open_by_a_caught_panic_is_rolled_back() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let refused = with(conn, |conn| {
             let caught = catch_unwind(AssertUnwindSafe(|| {
@@ -181,7 +181,7 @@ fn a_panic_that_is_caught_inside_and_leaves_a_transaction_open() {
 }
 
 #[test]
-fn a_body_that_ends_the_transaction_itself() {
+fn a_body_that_ends_the_transaction_itself_gets_an_error() {
     leaves_all_as_it_was(Write::Committed, |conn| {
         let ended = with(conn, AnsiTransactionManager::commit_transaction);
         assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
@@ -193,7 +193,7 @@ fn a_body_that_ends_the_transaction_itself() {
 }
 
 #[test]
-fn what_a_body_writes_after_the_end_of_the_transaction_is_rolled_back() {
+fn writes_after_the_end_of_the_transaction_are_rolled_back() {
     fn ends_it_and_writes_more(conn: &mut MysqlConnection) -> QueryResult<()> {
         AnsiTransactionManager::commit_transaction(conn)?;
         log(conn, "after the end, without autocommit")?;
@@ -216,7 +216,7 @@ fn what_a_body_writes_after_the_end_of_the_transaction_is_rolled_back() {
 }
 
 #[test]
-fn a_body_that_unlocks_or_begins_or_locks_by_plain_sql() {
+fn a_body_that_unlocks_begins_or_locks_in_plain_sql_leaves_the_session_restored() {
     for sql in ["UNLOCK TABLES", "BEGIN", "LOCK TABLES audit_log WRITE", "SET autocommit = 1"] {
         leaves_all_as_it_was(Write::Committed, |conn| {
             with(conn, |conn| conn.batch_execute(sql)).unwrap();
@@ -225,7 +225,7 @@ fn a_body_that_unlocks_or_begins_or_locks_by_plain_sql() {
 }
 
 #[test]
-fn a_body_that_changes_the_variables() {
+fn variables_that_the_body_changes_are_restored() {
     let changed = "SET innodb_table_locks = 0, lock_wait_timeout = 99";
     leaves_all_as_it_was(Write::Committed, |conn| {
         with(conn, |conn| conn.batch_execute(changed)).unwrap();
@@ -233,7 +233,7 @@ fn a_body_that_changes_the_variables() {
 }
 
 #[test]
-fn a_commit_that_fails() {
+fn a_failed_commit_rolls_back_and_restores_the_session() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let mut guard = acquire(conn);
         // Diesel refuses to commit then, on a connection that lives.
@@ -247,7 +247,7 @@ fn a_commit_that_fails() {
 }
 
 #[test]
-fn the_bodys_error_comes_before_one_of_the_rollback() {
+fn the_bodys_error_takes_precedence_over_the_rollbacks() {
     leaves_all_as_it_was(Write::RolledBack, |conn| {
         let failed = with(conn, |conn| {
             AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
@@ -258,7 +258,7 @@ fn the_bodys_error_comes_before_one_of_the_rollback() {
 }
 
 #[test]
-fn while_the_lock_is_held_diesel_is_in_a_transaction_and_the_session_prepared() {
+fn while_the_lock_is_held_diesel_is_in_a_transaction_and_the_session_is_prepared() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     conn.batch_execute(SESSIONS[1]).unwrap();
@@ -274,7 +274,7 @@ fn while_the_lock_is_held_diesel_is_in_a_transaction_and_the_session_prepared() 
 }
 
 #[test]
-fn a_guard_that_was_forgotten_leaves_a_connection_that_pools_throw_away() {
+fn a_forgotten_guard_leaves_a_connection_that_pools_discard() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let found = session(&mut conn);

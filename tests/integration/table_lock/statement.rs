@@ -20,7 +20,7 @@ mod schema {
 }
 
 #[test]
-fn each_table_is_named_with_its_level_in_the_order_it_was_asked_for() {
+fn tables_are_listed_with_their_levels_in_the_order_they_were_added() {
     let lock = TableLock::new()
         .read::<Customer>()
         .write::<Place>()
@@ -33,7 +33,7 @@ fn each_table_is_named_with_its_level_in_the_order_it_was_asked_for() {
 }
 
 #[test]
-fn a_table_that_is_asked_for_at_both_levels_is_locked_for_writing() {
+fn a_table_added_at_both_levels_is_locked_for_writing() {
     let written = "LOCK TABLES `places` WRITE";
     assert_eq!(TableLock::new().read::<Place>().write::<Place>().to_string(), written);
     assert_eq!(TableLock::new().write::<Place>().read::<Place>().to_string(), written);
@@ -42,7 +42,7 @@ fn a_table_that_is_asked_for_at_both_levels_is_locked_for_writing() {
 }
 
 #[test]
-fn a_table_is_locked_once_however_often_it_is_asked_for() {
+fn a_table_is_locked_once_however_often_it_is_added() {
     let lock = TableLock::new().read::<Place>().read::<places::table>().read_table("places");
     assert_eq!(lock.to_string(), "LOCK TABLES `places` READ");
     let aliased = TableLock::new().read_as::<Place>("p").read_as::<places::table>("p");
@@ -50,7 +50,7 @@ fn a_table_is_locked_once_however_often_it_is_asked_for() {
 }
 
 #[test]
-fn an_alias_is_locked_besides_the_table_itself() {
+fn an_alias_is_locked_in_addition_to_the_table() {
     let lock = TableLock::new().write::<Place>().read_as::<Place>("a").read_as::<Place>("b`");
     assert_eq!(
         lock.to_string(),
@@ -71,7 +71,7 @@ fn a_model_is_locked_with_its_parents_at_the_same_level() {
 }
 
 #[test]
-fn a_parent_keeps_the_higher_level_that_it_was_asked_for() {
+fn a_parent_keeps_the_higher_of_its_levels() {
     let written = "LOCK TABLES `places` WRITE, `restaurants` READ";
     let lock = TableLock::new().write::<Place>().read::<Restaurant>();
     assert_eq!(lock.to_string(), written);
@@ -88,7 +88,7 @@ fn an_alias_of_a_model_is_locked_without_its_parents() {
 }
 
 #[test]
-fn parents_of_parents_are_locked_and_each_once() {
+fn parents_of_parents_are_locked_once_each() {
     struct Left;
     impl LockableTable for Left {
         type Table = audit_log::table;
@@ -114,7 +114,7 @@ fn parents_of_parents_are_locked_and_each_once() {
 }
 
 #[test]
-fn two_models_of_one_table_may_have_other_parents() {
+fn two_models_of_one_table_may_have_different_parents() {
     struct Eatery;
     impl LockableTable for Eatery {
         type Table = places::table;
@@ -162,7 +162,7 @@ fn a_cycle_among_parents_ends() {
 }
 
 #[test]
-fn a_tables_name_is_diesels_own_and_quoted() {
+fn a_table_has_the_name_that_diesel_uses_in_sql() {
     let lock = TableLock::new()
         .read::<schema::plain::table>()
         .read::<schema::elsewhere::table>()
@@ -175,7 +175,7 @@ fn a_tables_name_is_diesels_own_and_quoted() {
 }
 
 #[test]
-fn a_raw_name_is_quoted_as_it_is() {
+fn a_raw_name_is_quoted_unchanged() {
     let names = ["a.b", "a b", "`", "x`; DROP TABLE y; -- ", "'\"\\%?", "größe", "表"];
     for name in names {
         let quoted = format!("`{}`", name.replace('`', "``"));
@@ -195,7 +195,7 @@ fn a_name_in_another_database_is_another_table() {
 }
 
 #[test]
-fn a_name_may_be_anything_that_becomes_one() {
+fn a_name_may_be_anything_that_converts_into_one() {
     let name: TableName = ("db", "t").into();
     let text = String::from("t");
     let lock = TableLock::new().read_table(name).read_table(text).write_table("t");

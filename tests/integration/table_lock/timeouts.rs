@@ -19,7 +19,7 @@ fn waits(lock: &TableLock, conn: &mut MysqlConnection) -> (Duration, Error) {
 }
 
 #[test]
-fn a_limit_is_never_shorter_than_asked_and_is_told() {
+fn a_timeout_is_rounded_up_and_reported_as_applied() {
     let db = Database::with_tables();
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
@@ -36,7 +36,7 @@ fn a_limit_is_never_shorter_than_asked_and_is_told() {
 }
 
 #[test]
-fn without_a_limit_the_sessions_own_is_in_force() {
+fn without_a_timeout_the_sessions_own_applies() {
     let db = Database::with_tables();
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
@@ -49,7 +49,7 @@ fn without_a_limit_the_sessions_own_is_in_force() {
 }
 
 #[test]
-fn the_longest_limit_is_what_the_server_takes() {
+fn the_longest_timeout_is_the_servers_maximum() {
     let db = Database::with_tables();
     let (mut conn, mut holder, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
@@ -71,7 +71,7 @@ fn the_longest_limit_is_what_the_server_takes() {
 }
 
 #[test]
-fn a_limit_holds_where_a_transaction_elsewhere_has_checked_a_foreign_key() {
+fn a_timeout_holds_while_another_transaction_has_checked_a_foreign_key() {
     let db = Database::with_tables();
     let (mut conn, mut other) = (db.connect(), db.connect());
     other

@@ -38,20 +38,20 @@ fn is_left_to_its_owner(begin: &str, commit: &str, roll_back: &str) {
 }
 
 #[test]
-fn one_that_was_begun_in_plain_sql() {
+fn a_transaction_begun_in_plain_sql_is_refused_and_left_untouched() {
     is_left_to_its_owner("BEGIN", "COMMIT", "ROLLBACK");
     is_left_to_its_owner("START TRANSACTION READ WRITE", "COMMIT", "ROLLBACK");
     is_left_to_its_owner("SET lock_wait_timeout = 7; BEGIN", "COMMIT", "ROLLBACK");
 }
 
 #[test]
-fn one_that_the_server_has_begun_without_autocommit() {
+fn a_transaction_begun_without_autocommit_is_refused_and_left_untouched() {
     is_left_to_its_owner("SET autocommit = 0", "COMMIT", "ROLLBACK");
     is_left_to_its_owner("SET autocommit = 0, innodb_table_locks = 0", "COMMIT", "ROLLBACK");
 }
 
 #[test]
-fn one_of_several_databases() {
+fn an_open_xa_transaction_is_refused_and_left_untouched() {
     // The name is the server's, for all of its databases.
     let name = format!("'{}'", Database::new().name());
     let ended = |end: &str| format!("XA END {name}; XA PREPARE {name}; XA {end} {name}");
@@ -59,12 +59,12 @@ fn one_of_several_databases() {
 }
 
 #[test]
-fn one_where_the_server_does_not_say_what_is_wrong() {
+fn a_transaction_without_an_error_number_is_refused_and_left_untouched() {
     is_left_to_its_owner("SET max_error_count = 0; BEGIN", "COMMIT", "ROLLBACK");
 }
 
 #[test]
-fn one_that_only_reads() {
+fn a_read_only_transaction_is_refused_and_keeps_its_snapshot() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     for begin in ["START TRANSACTION READ ONLY", "START TRANSACTION WITH CONSISTENT SNAPSHOT"] {
@@ -80,7 +80,7 @@ fn one_that_only_reads() {
 }
 
 #[test]
-fn each_kind_that_a_caller_can_do_something_about_is_told_as_such() {
+fn an_open_transaction_is_reported_as_in_transaction() {
     let db = Database::with_tables();
     for begin in ["BEGIN", "SET autocommit = 0; SELECT 1 FROM audit_log"] {
         let mut conn = db.connect();
@@ -92,7 +92,7 @@ fn each_kind_that_a_caller_can_do_something_about_is_told_as_such() {
 }
 
 #[test]
-fn one_that_diesel_has_begun() {
+fn a_transaction_begun_by_diesel_is_refused_and_left_untouched() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     for deeper in [false, true] {
@@ -123,7 +123,7 @@ fn refuse(conn: &mut MysqlConnection) {
 }
 
 #[test]
-fn the_refusal_passes_through_diesels_error() {
+fn the_refusal_survives_conversion_to_diesels_error() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     let refused = conn.transaction(|conn| all_tables().with(conn, |_| QueryResult::Ok(())));
@@ -133,7 +133,7 @@ fn the_refusal_passes_through_diesels_error() {
 }
 
 #[test]
-fn a_session_without_autocommit_and_without_a_transaction_is_welcome() {
+fn a_session_without_autocommit_and_without_a_transaction_can_lock() {
     let db = Database::with_tables();
     let mut conn = db.connect();
     conn.batch_execute("SET autocommit = 0; INSERT INTO audit_log (message) VALUES ('before')")

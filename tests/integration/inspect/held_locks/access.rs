@@ -12,7 +12,7 @@ use crate::support::user::User;
 use super::{held, hold, refused};
 
 #[test]
-fn a_user_with_few_privileges_sees_all_or_is_told_what_is_missing() {
+fn a_user_with_few_privileges_sees_everything_or_learns_what_is_missing() {
     let db = Database::new();
     let user = User::new(&db, &[]);
     Listings::each(|listings| {
@@ -38,7 +38,7 @@ fn a_user_with_few_privileges_sees_all_or_is_told_what_is_missing() {
 }
 
 #[test]
-fn the_privilege_that_is_named_is_enough() {
+fn the_privilege_that_the_error_names_is_enough() {
     let db = Database::new();
     let user = User::new(&db, &["SELECT ON performance_schema.*"]);
     Listings::each(|listings| {
@@ -51,7 +51,7 @@ fn the_privilege_that_is_named_is_enough() {
 }
 
 #[test]
-fn inside_a_table_lock_it_works_or_says_why_not() {
+fn inside_a_table_lock_the_list_works_or_the_error_says_why_not() {
     let db = Database::with_tables();
     Listings::each(|listings| {
         let mut conn = db.connect();
