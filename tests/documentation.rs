@@ -1,4 +1,5 @@
-//! Compiles every Rust snippet of the README and the guide: `cargo test --doc -p diesel-locks-tests`.
+//! Compiles every Rust snippet of the README and the guide: `cargo test --doc -p
+//! diesel-locks-tests`.
 
 macro_rules! documents {
     ($($name:ident: $path:literal,)*) => {$(

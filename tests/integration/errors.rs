@@ -1,4 +1,4 @@
-//! What callers get to see: errors of the library and of Diesel, and the way between them.
+//! Errors as callers see them, and conversion between the library's and Diesel's.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::server;
 
 const LOCK: Lock = Lock::new("lock");
 
-/// One of each kind that a named lock can give, from the server.
+/// Returns one error of each kind that a named lock can return.
 fn some_errors() -> Vec<Error> {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
@@ -45,7 +45,7 @@ fn the_librarys_errors_survive_conversion_to_diesels_and_back() {
 
 #[test]
 fn diesels_errors_survive_conversion_to_the_librarys_and_back() {
-    let broken: Box<dyn std::error::Error + Send + Sync> = "somebody else's".into();
+    let broken: Box<dyn std::error::Error + Send + Sync> = "a third party's".into();
     for error in [
         DieselError::NotFound,
         DieselError::RollbackTransaction,

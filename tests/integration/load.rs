@@ -1,5 +1,5 @@
-//! Much of everything: locks of one connection, waiters for one lock, tables of one lock. What each
-//! costs is printed beside what the same costs in plain SQL (`-- --nocapture` shows it).
+//! Large numbers: locks of one connection, waiters for one lock, tables of one lock. The duration
+//! is printed beside that of the same work in plain SQL (`-- --nocapture` shows it).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -62,7 +62,8 @@ fn one_connection_holds_ten_thousand_named_locks() {
 
 const POPULAR: Lock = Lock::new("popular").without_timeout();
 
-/// Lets go of a lock that so many wait for; how long it took until all had it.
+/// Releases a lock that this many connections wait for, and returns how long it took until each of
+/// them had held it.
 fn serve(waiters: usize, pass: impl Fn(&mut MysqlConnection, &dyn Fn()) + Sync) -> Duration {
     let db = Database::new();
     let mut holder = db.connect();
@@ -101,7 +102,7 @@ fn five_hundred_waiters_are_served_one_at_a_time() {
         });
         let server = serve(WAITERS, |conn, body| {
             let name = "CONCAT(DATABASE(), '.popular')";
-            // The longest wait that both servers take.
+            // The longest timeout that both servers accept.
             conn.batch_execute(&format!("DO GET_LOCK({name}, 1000000)")).unwrap();
             body();
             conn.batch_execute(&format!("DO RELEASE_LOCK({name})")).unwrap();

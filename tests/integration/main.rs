@@ -1,5 +1,5 @@
 //! Integration tests against a real server, in one binary, in a folder for each subject.
-// A test says what it expects by unwrapping it, and its name is its documentation.
+// Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod house;

@@ -1,4 +1,5 @@
-//! What many pairs of acquire and release leave behind, here and at the server. `./dev soak` looks at a million.
+//! The memory that many pairs of acquire and release leave allocated, in this process and in the
+//! server. `./dev soak` can check a million.
 
 use allocation_counter::measure;
 use diesel::dsl::sql;
@@ -12,7 +13,7 @@ use crate::support::server::{count_and_release_locks, is_mysql};
 
 const PAIRS: u32 = 10_000;
 
-/// A few bytes a pair would be more.
+/// A leak of a few bytes per pair would exceed this.
 const NOISE: i64 = 32 * 1024;
 
 #[derive(QueryableByName)]
@@ -21,7 +22,7 @@ struct Status {
     value: String,
 }
 
-/// How many statements this connection has prepared at the server.
+/// Counts the statements that this connection has prepared and not closed.
 fn prepared(conn: &mut MysqlConnection) -> i64 {
     let mut count = |what: &str| -> i64 {
         let query = format!("SHOW SESSION STATUS LIKE 'Com_stmt_{what}'");
@@ -31,7 +32,7 @@ fn prepared(conn: &mut MysqlConnection) -> i64 {
     count("prepare") - closed
 }
 
-/// What the server has allocated for this connection, in bytes.
+/// Returns how many bytes the server has allocated for this connection.
 fn server_memory(conn: &mut MysqlConnection) -> i64 {
     let of_this_connection = sql::<BigInt>(if is_mysql() {
         "(SELECT CAST(SUM(CURRENT_NUMBER_OF_BYTES_USED) AS SIGNED)
@@ -70,7 +71,7 @@ alone! {
     }
 
     fn pairs_each_under_its_own_name_leave_nothing_behind() {
-        // All of one length: the statement keeps the room for the longest.
+        // All have one length, because the statement keeps a buffer for the longest.
         leaves_nothing("different names", |n| format!("pair-{n:06}"));
     }
 }

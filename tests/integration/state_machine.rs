@@ -1,4 +1,4 @@
-//! Locks taken and let go in any order by several connections, compared with a small model of them.
+//! Locks acquired and released in any order by several connections, compared with a small model.
 
 mod model;
 
@@ -20,16 +20,16 @@ use crate::support::watchdog;
 
 const CONNECTIONS: usize = 4;
 
-/// What is locked, and what is written then.
+/// The tables that are locked, and the statements that write to them.
 const TABLES: [(&str, &str); 2] = [
     ("audit_log", "INSERT INTO audit_log (message) VALUES ('written')"),
     ("places", "INSERT INTO places (name) VALUES ('written')"),
 ];
 
-/// What is written without a table lock.
+/// The statement that writes without a table lock.
 const INSERT: &str = "INSERT INTO customers (name, restaurant_id) VALUES ('written', 1)";
 
-/// The last one is longer than either server takes.
+/// The last name is longer than either server accepts.
 fn names() -> [String; 6] {
     let long = format!("{}'é", "long".repeat(60));
     ["job".into(), "JOB".into(), "it's \"`50%`\\".into(), "größe".into(), "カギ".into(), long]
@@ -65,7 +65,7 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
     (0..CONNECTIONS, step)
 }
 
-/// A connection, in whatever has it now.
+/// A connection, alone or inside a guard.
 enum Client {
     Plain(Box<MysqlConnection>),
     WithTables(TableLockGuard<Box<MysqlConnection>>),
@@ -216,7 +216,7 @@ impl<'d> Machine<'d> {
         self.clients.swap(who, last);
     }
 
-    /// Who holds which lock is what the model says, whoever asks.
+    /// Checks that the holder of each lock is the one in the model, from any connection.
     fn check(&mut self, asking: usize) -> Result<(), TestCaseError> {
         for name in &self.names {
             let lock = Lock::new(name).shortened();
@@ -245,7 +245,7 @@ fn connect(db: &Database) -> (Client, u64) {
     (Client::Plain(Box::new(conn)), id)
 }
 
-/// Of all tables.
+/// Counts the rows of all tables.
 fn rows(db: &Database, admin: &mut Admin) -> i64 {
     let counts = ["audit_log", "places", "customers"]
         .map(|table| format!("(SELECT COUNT(*) FROM `{}`.{table})", db.name()));

@@ -1,4 +1,4 @@
-//! What the tests need besides the library: a server, a database for each test, a proxy.
+//! Test helpers: a server, a database for each test, a proxy.
 
 pub(crate) mod cuts;
 mod free_port;
@@ -24,13 +24,13 @@ use diesel_locks::LockGuard;
 
 pub(crate) use self::wait::{PATIENCE, pause, until};
 
-/// How long a test may take that could wait for ever.
+/// The longest time that a test may take that could hang.
 const HANGS: Duration = Duration::from_secs(300);
 
 /// Runs the closure in a thread, and fails the test if it does not finish in time.
 ///
-/// The driver can wait for ever for rows that never come; without this such a fault would stop the
-/// suite instead of failing a test.
+/// The driver can wait forever for rows that never come. Without a watchdog such a fault would stop
+/// the suite instead of failing a test.
 pub(crate) fn watchdog<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, finished) = mpsc::channel();
     let watched = thread::spawn(move || {
@@ -39,7 +39,7 @@ pub(crate) fn watchdog<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'sta
         result
     });
     match finished.recv_timeout(HANGS) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not finished within {HANGS:?}: it hangs"),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs: not finished within {HANGS:?}"),
         // Disconnected: the closure panicked.
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
             watched.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -47,16 +47,16 @@ pub(crate) fn watchdog<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'sta
     }
 }
 
-/// Keeps the lock and gives up the guard, for tests that count what the connection holds.
+/// Leaks the guard, for tests that count what the connection holds.
 pub(crate) fn keep(guard: LockGuard<&mut MysqlConnection>) {
     guard.leak();
 }
 
-/// Takes the time of something that waits until a limit is reached.
+/// Measures a wait that ends when a timeout is reached.
 ///
-/// It is never shorter than the limit. Nor is it much longer: on a busy machine it may be, but not
-/// each time.
-pub(crate) fn lasts_as_long_as(limit: Duration, mut wait: impl FnMut()) {
+/// The wait must never be shorter than the timeout. It may be much longer on a busy machine, but
+/// not every time.
+pub(crate) fn lasts_as_long_as(timeout: Duration, mut wait: impl FnMut()) {
     const TRIES: usize = 30;
     // Less than the second by which MySQL rounds.
     const SLACK: Duration = Duration::from_millis(700);
@@ -65,21 +65,21 @@ pub(crate) fn lasts_as_long_as(limit: Duration, mut wait: impl FnMut()) {
         let started = Instant::now();
         wait();
         let took = started.elapsed();
-        assert!(took >= limit, "{limit:?} asked, {took:?} waited");
-        if took < limit + SLACK {
+        assert!(took >= timeout, "waited {took:?}, less than the timeout of {timeout:?}");
+        if took < timeout + SLACK {
             return;
         }
         waited.push(took);
     }
-    panic!("{limit:?} asked, {waited:?} waited");
+    panic!("waited {waited:?} with a timeout of {timeout:?}");
 }
 
 const ALONE: &str = "DIESEL_LOCKS_TEST_ALONE";
 
-/// Runs the test's body in a process of its own.
+/// Runs the test's body in a separate process. Use [`alone!`].
 ///
-/// The library remembers the last database for all of a process, so that a test that counts round
-/// trips must not share its process with tests in other databases. Use [`alone!`].
+/// The library remembers the last database of the whole process, so a test that counts round trips
+/// must not share its process with tests in other databases.
 pub(crate) fn run_alone(test: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return body();
@@ -97,7 +97,7 @@ pub(crate) fn run_alone(test: &str, body: impl FnOnce()) {
     print!("{stdout}");
 }
 
-/// Defines tests that each run in a process of their own.
+/// Defines tests that each run in a separate process.
 macro_rules! alone {
     ($($(#[$attribute:meta])* fn $name:ident() $body:block)*) => {$(
         $(#[$attribute])*

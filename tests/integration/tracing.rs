@@ -1,4 +1,5 @@
-//! What the feature `tracing` tells: a span for each acquire, and releases that fail in a drop.
+//! The feature `tracing`: a span for each acquire, and an event for each release that fails on
+//! drop.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,20 +14,20 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::support::schema::{Database, places};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
 
-/// A span or an event: its name, or level, with its fields.
+/// A span or an event: its name or level, and its fields.
 #[derive(Debug, Default, Clone)]
-struct Told {
+struct Recorded {
     name: String,
     fields: BTreeMap<&'static str, String>,
 }
 
-impl Told {
+impl Recorded {
     fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
 }
 
-impl Visit for Told {
+impl Visit for Recorded {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.fields.insert(field.name(), format!("{value:?}"));
     }
@@ -38,8 +39,8 @@ impl Visit for Told {
 
 #[derive(Debug, Default, Clone)]
 struct Listener {
-    spans: Arc<Mutex<Vec<Told>>>,
-    events: Arc<Mutex<Vec<Told>>>,
+    spans: Arc<Mutex<Vec<Recorded>>>,
+    events: Arc<Mutex<Vec<Recorded>>>,
 }
 
 impl Subscriber for Listener {
@@ -48,10 +49,11 @@ impl Subscriber for Listener {
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut told = Told { name: span.metadata().name().to_owned(), ..Told::default() };
-        span.record(&mut told);
+        let mut recorded =
+            Recorded { name: span.metadata().name().to_owned(), ..Recorded::default() };
+        span.record(&mut recorded);
         let mut spans = self.spans.lock().unwrap();
-        spans.push(told);
+        spans.push(recorded);
         Id::from_u64(spans.len() as u64)
     }
 
@@ -61,9 +63,10 @@ impl Subscriber for Listener {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut told = Told { name: event.metadata().level().to_string(), ..Told::default() };
-        event.record(&mut told);
-        self.events.lock().unwrap().push(told);
+        let mut recorded =
+            Recorded { name: event.metadata().level().to_string(), ..Recorded::default() };
+        event.record(&mut recorded);
+        self.events.lock().unwrap().push(recorded);
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
@@ -72,7 +75,7 @@ impl Subscriber for Listener {
 }
 
 /// The spans and the events of the closure.
-fn listen(body: impl FnOnce()) -> (Vec<Told>, Vec<Told>) {
+fn listen(body: impl FnOnce()) -> (Vec<Recorded>, Vec<Recorded>) {
     let listener = Listener::default();
     tracing::subscriber::with_default(listener.clone(), body);
     let spans = listener.spans.lock().unwrap().clone();
@@ -148,7 +151,7 @@ fn a_release_that_fails_on_drop_is_an_event() {
         let mut guard = Lock::new("lock").acquire(&mut conn).unwrap();
         assert_eq!(count_and_release_locks(&mut guard), 1);
         drop(guard);
-        // Nothing to tell of one that succeeds, and of one whose caller is told.
+        // No event for a release that succeeds, nor for one whose error the caller gets.
         drop(Lock::new("lock").acquire(&mut conn).unwrap());
         let mut guard = Lock::new("lock").acquire(&mut conn).unwrap();
         count_and_release_locks(&mut guard);

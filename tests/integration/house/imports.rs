@@ -136,7 +136,8 @@ impl Scan {
     }
 }
 
-/// Whether a literal is a statement of SQL or a part of one. Prose may name a function or a statement.
+/// Whether a literal is a statement of SQL or a part of one. Prose may name a function or a
+/// statement.
 fn is_sql(literal: &str) -> bool {
     let text = literal.trim_start_matches(['b', 'c', 'r', '#']);
     let Some(text) = text.strip_prefix('"') else { return false };

@@ -1,4 +1,4 @@
-//! Who is in the way of a table lock.
+//! The connections that block a table lock.
 
 use std::thread;
 use std::time::Duration;
@@ -20,8 +20,8 @@ fn lock() -> TableLock {
     TableLock::new().write::<places::table>().read::<audit_log::table>()
 }
 
-/// Runs the body for each place where this server lists metadata locks; elsewhere expects to be
-/// told.
+/// Runs the body for each place where this server lists metadata locks, and expects an error if
+/// there is none.
 fn wherever_listed(db: &Database, mut body: impl FnMut(&Listings)) {
     Listings::each(|listings| {
         if listings.any() {
@@ -78,7 +78,7 @@ fn connections_that_use_the_tables_are_listed() {
         assert!(line.starts_with(&format!("`{}`.`places`: connection {writer_id} of", db.name())));
         assert!(line.contains(" holds SHARED_WRITE"), "{line}");
 
-        // The one who asks is not in its own way.
+        // A connection does not block itself.
         assert_eq!(seen(&lock().blockers(&mut writer).unwrap()).len(), 1);
         writer.batch_execute("ROLLBACK").unwrap();
         reader.batch_execute("COMMIT").unwrap();
@@ -140,22 +140,22 @@ fn tables_are_found_whatever_characters_their_names_contain() {
         owner.batch_execute("BEGIN; SELECT * FROM `aéb`").unwrap();
         let (other_id, id) = (connection_id(&mut other_owner), connection_id(&mut owner));
         let mut conn = db.connect();
-        let mut ask = |lock: TableLock| -> Vec<u64> {
+        let mut blocking = |lock: TableLock| -> Vec<u64> {
             let blockers = lock.blockers(&mut conn).unwrap();
             blockers.iter().map(|blocker| blocker.connection_id).collect()
         };
-        assert_eq!(ask(TableLock::new().read_table((other.name(), "a.`b é"))), [other_id]);
-        assert!(ask(TableLock::new().read_table("a.`b é")).is_empty());
-        assert_eq!(ask(TableLock::new().write_table("aéb")), [id]);
-        assert!(ask(TableLock::new().write_table((other.name(), "aéb"))).is_empty());
-        assert!(ask(TableLock::new().write_table("aeb")).is_empty());
-        let upper = ask(TableLock::new().write_table("AÉB"));
+        assert_eq!(blocking(TableLock::new().read_table((other.name(), "a.`b é"))), [other_id]);
+        assert!(blocking(TableLock::new().read_table("a.`b é")).is_empty());
+        assert_eq!(blocking(TableLock::new().write_table("aéb")), [id]);
+        assert!(blocking(TableLock::new().write_table((other.name(), "aéb"))).is_empty());
+        assert!(blocking(TableLock::new().write_table("aeb")).is_empty());
+        let upper = blocking(TableLock::new().write_table("AÉB"));
         assert_eq!(upper, if ignores_case { vec![id] } else { vec![] });
-        assert!(ask(TableLock::new().write_table("unknown")).is_empty());
-        // Under an alias it is the same table, and told once.
+        assert!(blocking(TableLock::new().write_table("unknown")).is_empty());
+        // A table and its alias are the same table, which is listed once.
         diesel::table! { #[sql_name = "aéb"] odd (id) { id -> Integer, } }
         let twice = TableLock::new().read::<odd::table>().read_as::<odd::table>("again");
-        assert_eq!(ask(twice), [id]);
+        assert_eq!(blocking(twice), [id]);
         for conn in [&mut owner, &mut other_owner] {
             conn.batch_execute("COMMIT").unwrap();
         }

@@ -1,4 +1,4 @@
-//! Which locks are held: by prefix, from whatever this server lists them in.
+//! Listing the held locks by prefix, from any place where this server lists them.
 
 mod access;
 
@@ -17,7 +17,8 @@ use crate::support::server::{self, connection_id, count_and_release_locks};
 
 type Held = BTreeMap<String, u64>;
 
-/// Runs the body where held locks can be read, once for each place; elsewhere expects to be told.
+/// Runs the body for each place where this server lists held locks, and expects an error if there
+/// is none.
 fn wherever_listed(db: &Database, mut body: impl FnMut()) {
     Listings::each(|listings| {
         if listings.any() {
@@ -57,7 +58,7 @@ fn locks_are_listed_by_their_prefix_with_the_connections_that_hold_them() {
         assert_eq!(Lock::held_with_prefix("", &mut conn).unwrap(), Held::new());
         hold(&mut first, &["invoice-1", "invoice-2", "report"]);
         hold(&mut second, &["invoice-3"]);
-        // Re-entry makes no second lock.
+        // A re-entry is not a second lock.
         hold(&mut second, &["invoice-3"]);
         let (first_id, second_id) = (connection_id(&mut first), connection_id(&mut second));
         let expected = [("invoice-1", first_id), ("invoice-2", first_id), ("invoice-3", second_id)];
@@ -138,7 +139,7 @@ fn unusual_session_settings_do_not_change_the_list() {
     });
 }
 
-/// As the server lists it.
+/// Returns the name as the server lists it.
 fn listed(name: &str) -> String {
     if server::is_mysql() { name.to_lowercase() } else { name.to_owned() }
 }
@@ -153,7 +154,7 @@ fn case_follows_the_servers_rule_for_lock_names() {
         assert_eq!(held("invoice-", &mut conn), expected);
         assert_eq!(held("INVOICE-Ä", &mut conn), expected);
         assert_eq!(held("Invoice-Ä", &mut conn), [listed("Invoice-Ä")]);
-        // Accents make a difference on both.
+        // Accents are significant on both servers.
         assert!(held("Invoice-A", &mut conn).is_empty());
     });
 }
@@ -172,7 +173,7 @@ fn any_prefix_finds_exactly_the_names_that_start_with_it() {
                     for name in &names {
                         Lock::new(name).try_acquire(holder).unwrap().unwrap().leak();
                     }
-                    // Often a prefix of one that is held.
+                    // Often this is a prefix of a held lock.
                     let prefix: String =
                         names.first().unwrap_or(&other).chars().take(cut).collect();
                     for prefix in [prefix, other] {
@@ -206,7 +207,7 @@ fn only_the_connections_own_database_is_listed() {
             db.enter(holder);
             hold(holder, &[name]);
         }
-        // Whatever the connection has asked before.
+        // The result does not depend on earlier queries of the connection.
         let mut conn = server::connect();
         for _ in 0..2 {
             for (db, name) in [(&db, "here"), (&like, "there"), (&pattern, "pattern")] {

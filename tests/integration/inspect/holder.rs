@@ -33,7 +33,7 @@ fn the_holder_is_returned_with_its_activity() {
         holder.state.as_deref() == Some("Sleep") && holder.statement.is_none()
     });
 
-    // The one who asks may be the one who holds.
+    // The holder can query itself.
     let holder = LOCK.holder(&mut held).unwrap().unwrap();
     assert_eq!(holder.connection_id, id);
     assert!(holder.statement.is_some());
@@ -100,12 +100,12 @@ fn a_user_with_few_privileges_gets_only_the_connection_id() {
     let held = LOCK.acquire(&mut root).unwrap();
     let holder = LOCK.holder(&mut conn).unwrap().unwrap();
     assert_eq!(holder.connection_id, id);
-    let told =
+    let hidden =
         [holder.user, holder.host, holder.database, holder.state, holder.statement].concat_told();
-    assert_eq!((told.as_str(), holder.in_state), ("", None));
+    assert_eq!((hidden.as_str(), holder.in_state), ("", None));
     held.release().unwrap();
 
-    // Of its own connections it may know all.
+    // A user sees everything about its own connections.
     let mut own = user.connect();
     let _held = LOCK.acquire(&mut own).unwrap();
     let holder = LOCK.holder(&mut conn).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! `KILL QUERY` at any moment of a question: it is answered as ever, or fails, and can be asked again
+//! `KILL QUERY` at any moment of a query: its answer is right or it fails, and it can be repeated
 //! on the same connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,10 +23,10 @@ fn tables() -> TableLock {
     TableLock::new().write::<audit_log::table>()
 }
 
-/// What is answered, as text; without what differs from one moment to the next.
-type Question = fn(&mut MysqlConnection) -> Result<String, Error>;
+/// Returns the answer as text, without the parts that change from one moment to the next.
+type Query = fn(&mut MysqlConnection) -> Result<String, Error>;
 
-const QUESTIONS: [(&str, Question); 6] = [
+const QUERIES: [(&str, Query); 6] = [
     ("is_held", |conn| LOCK.is_held(conn).map(|held| held.to_string())),
     ("holder", |conn| {
         let holder = LOCK.holder(conn)?;
@@ -36,15 +36,15 @@ const QUESTIONS: [(&str, Question); 6] = [
     ("held_with_prefix", |conn| Lock::held_with_prefix("lo", conn).map(|held| format!("{held:?}"))),
     ("blockers", |conn| {
         let blockers = tables().blockers(conn)?;
-        let told = blockers.iter().map(|blocker| (blocker.connection_id, &blocker.mode));
-        Ok(format!("{:?}", told.collect::<Vec<_>>()))
+        let listed = blockers.iter().map(|blocker| (blocker.connection_id, &blocker.mode));
+        Ok(format!("{:?}", listed.collect::<Vec<_>>()))
     }),
     ("inspect", |conn| Server::inspect(conn).map(|server| format!("{server:?}"))),
 ];
 
-/// `None` where it was struck; that a server does not tell is an answer.
-fn answer(question: Question, conn: &mut MysqlConnection) -> Option<String> {
-    match question(conn) {
+/// Returns `None` if the query was killed. `Unsupported` is an answer.
+fn answer(query: Query, conn: &mut MysqlConnection) -> Option<String> {
+    match query(conn) {
         Ok(text) => Some(text),
         Err(unsupported @ Error::Unsupported { .. }) => Some(unsupported.to_string()),
         Err(Error::Interrupted { .. } | Error::Diesel(_)) => None,
@@ -61,20 +61,21 @@ fn a_killed_query_returns_no_wrong_answer_and_can_be_repeated() {
         let _lock = LOCK.acquire(&mut holder).unwrap();
         let _tables = tables().acquire(&mut locker).unwrap();
         Listings::each(|_| {
-            for (what, question) in QUESTIONS {
-                ask_in_a_storm(what, question, || db.connect());
+            for (what, query) in QUERIES {
+                run_in_a_storm(what, query, || db.connect());
             }
             while_privileges_change(|| {
-                for (what, question) in QUESTIONS {
-                    ask_in_a_storm(what, question, || db.connect());
-                    ask_in_a_storm(what, question, || user.connect());
+                for (what, query) in QUERIES {
+                    run_in_a_storm(what, query, || db.connect());
+                    run_in_a_storm(what, query, || user.connect());
                 }
             });
         });
     });
 }
 
-/// MySQL has other numbers for what is killed while it waits to look a privilege up.
+/// MySQL reports other error numbers for a query that is killed while it waits to check a
+/// privilege.
 fn while_privileges_change(body: impl FnOnce()) {
     let db = Database::new();
     let over = AtomicBool::new(false);
@@ -89,12 +90,12 @@ fn while_privileges_change(body: impl FnOnce()) {
     });
 }
 
-fn ask_in_a_storm(what: &str, question: Question, connect: impl Fn() -> MysqlConnection) {
-    let expected = answer(question, &mut connect()).expect("nobody kills it");
+fn run_in_a_storm(what: &str, query: Query, connect: impl Fn() -> MysqlConnection) {
+    let expected = answer(query, &mut connect()).expect("it is not killed");
     let mut conn = connect();
     let target = AtomicU64::new(connection_id(&mut conn));
     let over = AtomicBool::new(false);
-    let (mut answered, mut struck) = (0, 0);
+    let (mut answered, mut killed) = (0, 0);
     thread::scope(|threads| {
         threads.spawn(|| {
             let mut admin = Admin::new();
@@ -102,32 +103,32 @@ fn ask_in_a_storm(what: &str, question: Question, connect: impl Fn() -> MysqlCon
                 for _ in 0..16 {
                     admin.kill_query(target.load(Ordering::SeqCst));
                 }
-                // Gaps in which something is answered, however slow the server is.
+                // Gaps in which queries are answered, however slow the server is.
                 (0..10).for_each(|_| pause());
             }
         });
         let _end = StopOnDrop(&over);
         let started = Instant::now();
         while started.elapsed() < STORM || answered == 0 {
-            match answer(question, &mut conn) {
+            match answer(query, &mut conn) {
                 Some(answer) => {
                     assert_eq!(answer, expected, "{what}");
                     answered += 1;
                 }
-                None => struck += 1,
+                None => killed += 1,
             }
-            // A connection that cannot be asked what happened is given up.
+            // The library closes a connection on which it cannot find out what happened.
             if conn.is_broken() {
                 conn = connect();
                 target.store(connection_id(&mut conn), Ordering::SeqCst);
             }
         }
     });
-    println!("{what}: {answered} answered, {struck} struck");
-    // The kill that came last may still strike the first one.
-    let _ = question(&mut conn);
+    println!("{what}: {answered} answered, {killed} killed");
+    // The last kill may still hit the first query.
+    let _ = query(&mut conn);
     if conn.is_broken() {
         conn = connect();
     }
-    assert_eq!(answer(question, &mut conn), Some(expected), "{what}");
+    assert_eq!(answer(query, &mut conn), Some(expected), "{what}");
 }

@@ -1,4 +1,4 @@
-//! Connections that are lost at any request of a call that inspects.
+//! Connections that are cut or killed at any request of a query.
 
 use diesel_locks::{Error, Lock, Server};
 
@@ -7,22 +7,22 @@ use crate::support::listings::Listings;
 use crate::support::table_checks::all_tables;
 use crate::support::watchdog;
 
-/// Not every server tells.
-fn if_told<T>(answer: Result<T, Error>) -> Result<(), Error> {
+/// Accepts that a server does not provide the information.
+fn if_supported<T>(answer: Result<T, Error>) -> Result<(), Error> {
     match answer {
         Err(Error::Unsupported { .. }) => Ok(()),
-        told => told.map(drop),
+        other => other.map(drop),
     }
 }
 
-/// Each call that asks.
-const ASKING: [(&str, Call); 9] = [
+/// Each call that queries the server.
+const QUERIES: [(&str, Call); 9] = [
     ("is_held", |conn| LOCK.is_held(conn).map(|held| assert!(!held))),
     ("holding_connection_id", |conn| LOCK.holding_connection_id(conn).map(drop)),
     ("is_still_held", |conn| {
         let mut guard = LOCK.acquire(conn)?;
         let answer = guard.is_still_held().map(|held| assert!(held));
-        // Its release could be cut too, and would not tell.
+        // A release on drop could be cut too, without an error.
         guard.leak();
         answer
     }),
@@ -30,9 +30,9 @@ const ASKING: [(&str, Call); 9] = [
         let conn = LOCK.acquire(conn)?.leak();
         LOCK.holder(conn).map(|holder| assert!(holder.is_some()))
     }),
-    ("waiters", |conn| if_told(LOCK.waiters(conn))),
-    ("held_with_prefix", |conn| if_told(Lock::held_with_prefix("", conn))),
-    ("blockers", |conn| if_told(all_tables().blockers(conn))),
+    ("waiters", |conn| if_supported(LOCK.waiters(conn))),
+    ("held_with_prefix", |conn| if_supported(Lock::held_with_prefix("", conn))),
+    ("blockers", |conn| if_supported(all_tables().blockers(conn))),
     ("inspect", |conn| Server::inspect(conn).map(drop)),
     ("a name that the server refuses", |conn| {
         match Lock::new(&"long".repeat(60)).acquire(conn).map(drop) {
@@ -46,7 +46,7 @@ const ASKING: [(&str, Call); 9] = [
 fn a_query_that_loses_its_connection_is_an_error() {
     watchdog(|| {
         Listings::each(|_| {
-            for (what, call) in ASKING {
+            for (what, call) in QUERIES {
                 cut_everywhere(what, call);
             }
         });

@@ -1,4 +1,4 @@
-//! What is said of the server under test, and at what cost.
+//! Inspecting the server under test, and the cost of that.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -14,7 +14,7 @@ use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id};
 use crate::support::user::User;
 
-/// A variable of the server, or what stands for one that it does not have.
+/// Returns a variable of the server, if it has one of this name.
 fn variable(name: &str) -> Option<String> {
     #[derive(QueryableByName)]
     struct Row {
@@ -123,14 +123,14 @@ fn every_user_gets_the_same_inspection() {
     let user = User::new(&db, &[]);
     let _listings = Listings::without_plugin();
     let mut root = Server::inspect(&mut db.connect()).unwrap();
-    let mut everybody = Server::inspect(&mut user.connect()).unwrap();
+    let mut unprivileged = Server::inspect(&mut user.connect()).unwrap();
     let mut nowhere = Server::inspect(&mut server::connect()).unwrap();
     let group = root.group_replication.take();
-    assert_eq!(group.is_some(), everybody.group_replication.take().is_some());
+    assert_eq!(group.is_some(), unprivileged.group_replication.take().is_some());
     nowhere.group_replication = None;
     assert_eq!(root, nowhere);
-    everybody.held_locks = root.held_locks.clone();
-    assert_eq!(root, everybody);
+    unprivileged.held_locks = root.held_locks.clone();
+    assert_eq!(root, unprivileged);
 }
 
 #[test]
@@ -218,7 +218,7 @@ alone! {
             let (_, rest) = url.rsplit_once('@').unwrap();
             MysqlConnection::establish(&format!("mysql://{user}@{rest}")).unwrap()
         };
-        // What only the privileged may ask is refused first, once in a process.
+        // The first query of the process needs a privilege and is refused.
         let conn = &mut through(user.name());
         proxy.expect("inspect, first of the process", 3, || drop(Server::inspect(conn).unwrap()));
         proxy.expect("inspect", 1, || drop(Server::inspect(conn).unwrap()));
@@ -226,7 +226,7 @@ alone! {
         proxy.expect("inspect, prepared", 2, || drop(Server::inspect(conn).unwrap()));
         proxy.expect("inspect", 1, || drop(Server::inspect(conn).unwrap()));
 
-        // Another user: one more question each time the users change.
+        // A different user costs one more query each time the users alternate.
         let root = &mut db.connect_through(&proxy);
         proxy.expect("inspect, privileged, prepared", 4, || drop(Server::inspect(root).unwrap()));
         proxy.expect("inspect, privileged", 1, || drop(Server::inspect(root).unwrap()));

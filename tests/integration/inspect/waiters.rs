@@ -1,4 +1,4 @@
-//! Who holds a named lock, and who waits for it.
+//! The connections that wait for a named lock.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, alone, watchdog};
 
 const LOCK: Lock = Lock::new("Lock").without_timeout();
 
-/// A connection that waits for the lock until the guard is dropped, and then releases it.
+/// Runs the body while the connections wait for the lock.
 fn while_waited_for(
     db: &Database,
     lock: Lock<'_>,
@@ -53,7 +53,7 @@ fn refused(conn: &mut MysqlConnection) -> String {
 fn waiters_are_listed_if_the_server_lists_them() {
     watchdog(|| {
         let db = Database::new();
-        // The plugin does not know who waits; it must not be asked.
+        // The plugin does not list waiters, so it must not be queried.
         let listings = Listings::with_plugin();
         let mut conn = db.connect();
         if !listings.performance_schema {

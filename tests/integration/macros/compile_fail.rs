@@ -1,7 +1,7 @@
-//! What the compiler says to a user who got something wrong.
+//! Compile errors, as users see them.
 //!
-//! The expected messages are those of the Rust version that the workspace is developed with; bless
-//! them with `TRYBUILD=overwrite`, then read the difference.
+//! The expected messages come from the Rust version that the workspace is developed with. Bless
+//! them with `TRYBUILD=overwrite`, then read the diff.
 
 #[test]
 fn mistakes_are_explained_where_they_were_made() {

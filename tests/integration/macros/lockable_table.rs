@@ -1,4 +1,4 @@
-//! Which tables a model stands for.
+//! The tables that a model locks.
 #![allow(dead_code, reason = "the models are only types here")]
 
 use std::fmt::Debug;
@@ -29,7 +29,7 @@ struct Place;
 #[lockable(parents(Place))]
 struct Restaurant;
 
-/// The tables that are locked with a model.
+/// Returns the tables that are locked with a model.
 fn tables<Model: LockableTable>() -> String {
     let statement = TableLock::new().write::<Model>().to_string();
     statement.trim_start_matches("LOCK TABLES ").replace(" WRITE", "")

@@ -1,6 +1,6 @@
-//! The attributes on functions of every shape. That they compile without a warning is the test.
+//! The attributes on functions of every shape. The test is that they compile without a warning.
 #![deny(warnings, unused, clippy::all, clippy::pedantic)]
-// What the functions do is of no interest, nor is every one called.
+// The functions are only compiled, and most are never called.
 #![allow(dead_code)]
 
 use std::fmt::Display;
@@ -216,7 +216,7 @@ fn stacked(mut conn: &mut MysqlConnection, id: i32, other: Borrowed<'_>) -> Quer
 struct Repository<C> {
     conn: C,
     id: i32,
-    limit: Duration,
+    timeout: Duration,
 }
 
 trait Repair {
@@ -229,7 +229,7 @@ trait Repair {
 }
 
 impl Repair for Repository<MysqlConnection> {
-    #[with_lock("repository-{}", self.id, conn = self.conn, timeout = self.limit)]
+    #[with_lock("repository-{}", self.id, conn = self.conn, timeout = self.timeout)]
     fn repair(&mut self) -> QueryResult<usize> {
         self.id += 1;
         plain(&mut self.conn)

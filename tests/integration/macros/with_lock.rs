@@ -1,4 +1,4 @@
-//! Functions that run under a named lock.
+//! Functions under a named lock.
 
 mod arguments;
 
@@ -18,7 +18,7 @@ use crate::support::server::{connection_id, count_and_release_locks};
 
 type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
 
-/// Whether the connection holds this lock now.
+/// Returns whether the connection holds this lock.
 fn holds(conn: &mut MysqlConnection, name: &str) -> bool {
     let id = connection_id(conn);
     Lock::new(name).holding_connection_id(conn).unwrap() == Some(id)
@@ -32,7 +32,7 @@ fn eight_threads_run_the_function_one_after_another() {
     #[with_lock("exclusive", timeout = 30)]
     fn alone(conn: &mut MysqlConnection) -> QueryResult<()> {
         assert!(!INSIDE.swap(true, Ordering::SeqCst));
-        // Gives others the time to come in.
+        // Gives the other threads time to enter.
         connection_id(conn);
         RUNS.fetch_add(1, Ordering::SeqCst);
         assert!(INSIDE.swap(false, Ordering::SeqCst));
@@ -166,7 +166,7 @@ fn stacked_locks_are_acquired_from_the_outside_in() {
     assert_eq!(stacked(&mut conn, 1).unwrap(), 1);
     assert_eq!(count_and_release_locks(&mut conn), 0);
 
-    // The first that is not free is the first that was tried.
+    // The first lock that is not free is the first that was tried.
     let inner = Lock::new("inner").acquire_owned(&mut other).unwrap();
     assert_eq!(refused(&stacked(&mut conn, 1).unwrap_err()), "inner");
     let middle = Lock::new("middle").acquire_owned(inner.leak()).unwrap();
@@ -224,7 +224,7 @@ fn with_a_transaction_the_work_is_committed_before_the_lock_is_released() {
     assert_eq!(written(), 1);
     assert_eq!(count_and_release_locks(&mut conn), 0);
 
-    // The lock would be released before the outer transaction's end.
+    // The lock would be released before the outer transaction ends.
     let nested: Result<(), Error> =
         conn.transaction(|conn| write(conn, Ok(())).map_err(Error::from));
     assert!(matches!(nested, Err(Error::InTransaction)), "{nested:?}");

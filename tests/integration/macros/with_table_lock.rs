@@ -1,4 +1,4 @@
-//! Functions that run while tables are locked.
+//! Functions under a table lock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -181,7 +181,7 @@ fn a_named_lock_around_a_table_lock_is_held_longer() {
     assert_all_free(&db);
     assert_eq!(count_and_release_locks(&mut conn), 0);
 
-    // Whoever waits for the tables has the lock already.
+    // A function that waits for the tables already holds the named lock.
     let (mut holder, mut waiter, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut waiter);
     let guard = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();

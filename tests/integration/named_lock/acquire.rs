@@ -1,4 +1,4 @@
-//! Taking named locks and letting them go.
+//! Acquiring and releasing named locks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -26,7 +26,7 @@ fn a_lock_is_held_by_one_connection_at_a_time() {
                     NIGHTLY
                         .with(&mut conn, |conn| {
                             assert!(!INSIDE.swap(true, Ordering::SeqCst));
-                            // Gives others the time to come in.
+                            // Gives the other threads time to enter.
                             connection_id(conn);
                             RUNS.fetch_add(1, Ordering::SeqCst);
                             assert!(INSIDE.swap(false, Ordering::SeqCst));
@@ -116,7 +116,7 @@ fn the_lock_is_released_when_the_body_panics() {
         let panic = catch_unwind(AssertUnwindSafe(|| call(&NIGHTLY, &mut conn, body)));
         assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "the body's");
         assert_eq!(count_and_release_locks(&mut conn), 0);
-        // The connection goes on.
+        // The connection stays usable.
         NIGHTLY.transaction(&mut conn, |_| Ok::<_, Error>(())).unwrap();
     }
 }
@@ -222,11 +222,11 @@ fn a_lock_is_released_only_by_the_connection_that_holds_it() {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
     for lock in [NIGHTLY, NIGHTLY.server_wide(), NIGHTLY.shortened()] {
-        let nobodys = lock.release(&mut other);
-        assert!(matches!(nobodys, Err(Error::NotHeld { .. })), "{nobodys:?}");
+        let unheld = lock.release(&mut other);
+        assert!(matches!(unheld, Err(Error::NotHeld { .. })), "{unheld:?}");
         let mut guard = lock.acquire(&mut conn).unwrap();
-        let anothers = lock.release(&mut other);
-        assert!(matches!(anothers, Err(Error::NotHeld { .. })), "{anothers:?}");
+        let foreign = lock.release(&mut other);
+        assert!(matches!(foreign, Err(Error::NotHeld { .. })), "{foreign:?}");
         assert!(guard.is_still_held().unwrap());
     }
 }

@@ -34,7 +34,7 @@ fn expect_no_database(conn: &mut MysqlConnection) {
 #[test]
 fn without_a_database_only_server_wide_locks_work() {
     watchdog(|| {
-        // So that the library has one to guess.
+        // Gives the library a database to guess.
         let db = Database::new();
         Lock::new("lock").acquire(&mut db.connect()).unwrap().release().unwrap();
         expect_no_database(&mut server::connect());
@@ -77,7 +77,7 @@ fn a_guard_keeps_its_name_when_the_connection_uses_another_database() {
     guard.release().unwrap();
     assert_eq!(admin.holder(&db.full_name("lock")), None);
 
-    // Dropped, and in no database at all.
+    // The database is dropped, and the connection has none.
     db.enter(&mut conn);
     let mut guard = Lock::new("lock").acquire(&mut conn).unwrap();
     other_db.enter(&mut guard);
@@ -89,8 +89,8 @@ fn a_guard_keeps_its_name_when_the_connection_uses_another_database() {
     assert_eq!(admin.holder(&db.full_name("lock")), None);
 }
 
-/// The servers run a prepared statement in the database in which it was prepared, also after `USE`:
-/// Diesel's own queries too, unless they are not cached.
+/// The servers run a prepared statement in the database in which it was prepared, even after `USE`.
+/// That includes Diesel's own queries, if they are cached.
 #[test]
 fn a_cached_statement_stays_in_the_database_in_which_it_was_prepared() {
     let (db, other_db) = (Database::with_tables(), Database::with_tables());
@@ -119,7 +119,7 @@ alone! {
         let lock = Lock::new("lock");
         lock.acquire(&mut db.connect()).unwrap().release().unwrap();
         let mut conn = db.connect();
-        // Its database is known: only the acquire and the release are prepared.
+        // The library knows its database, so only the acquire and the release are prepared.
         lock.acquire(&mut conn).unwrap().release().unwrap();
         other_db.enter(&mut conn);
         assert!(!lock.is_held(&mut conn).unwrap());
@@ -174,7 +174,7 @@ fn databases_whose_names_differ_by_case_are_distinguished() {
     let lock = Lock::new("lock");
     for _ in 0..3 {
         let guard = lock.acquire(&mut conn).unwrap();
-        // The server keeps lock names in lower case on MySQL.
+        // MySQL keeps lock names in lower case.
         assert_eq!(lock.try_acquire(&mut other).unwrap().is_none(), server::is_mysql());
         assert!(admin.holder(&db.full_name("lock")).is_some());
         assert_eq!(admin.holder(&upper.full_name("lock")).is_some(), server::is_mysql());

@@ -13,8 +13,8 @@ use crate::support::watchdog;
 const FIRST: Lock = Lock::new("first").without_timeout();
 const SECOND: Lock = Lock::new("second").without_timeout();
 
-/// Lets two connections that each hold a lock wait for the other's, and expects that exactly one is
-/// told, which keeps what it holds until it gives way.
+/// Lets two connections that each hold a lock wait for the other's. Exactly one gets an error, and
+/// it keeps the lock that it holds until it releases it.
 fn deadlock(first: &mut MysqlConnection, second: &mut MysqlConnection, admin: &mut Admin) {
     fn wait(lock: Lock<'_>, conn: &mut MysqlConnection) -> bool {
         let deadlocked = match lock.acquire(conn).map(drop) {
@@ -37,7 +37,7 @@ fn deadlock(first: &mut MysqlConnection, second: &mut MysqlConnection, admin: &m
         let second = wait(FIRST, second);
         (waiting.join().unwrap(), second)
     });
-    assert!(first != second, "both {first}");
+    assert!(first != second, "both or neither: {first}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_deadlock_is_recognized_in_every_language() {
     });
 }
 
-/// Where the server keeps no conditions there is no number to classify by.
+/// If the server keeps no conditions, there is no error number to classify by.
 #[test]
 fn without_error_numbers_a_deadlock_is_still_an_error_and_nothing_is_left_held() {
     watchdog(|| {

@@ -1,5 +1,5 @@
-//! `KILL QUERY` at any moment: whatever it strikes, an acquire that failed holds nothing, and one
-//! that succeeded holds the lock exactly once.
+//! `KILL QUERY` at any moment: an acquire that fails holds nothing, and one that succeeds holds the
+//! lock exactly once.
 
 mod storm;
 
@@ -23,10 +23,10 @@ fn tries(most: u32) -> impl Iterator<Item = u32> {
     storms::tries(most, Duration::from_secs(5))
 }
 
-/// In a storm a kill may also strike when the library asks what happened; what is forbidden is to
-/// be told something that is not so.
+/// Expects one of the errors that a kill may cause. A kill may also hit the query by which the
+/// library finds out what happened, so both are possible, but no error may be wrong.
 #[track_caller]
-fn expect_struck(error: &Error) {
+fn expect_killed(error: &Error) {
     assert!(matches!(error, Error::Interrupted { .. } | Error::Diesel(_)), "{error:?}");
 }
 
@@ -34,13 +34,13 @@ fn acquire_in_a_storm(lock: Lock<'static>, most: u32) {
     watchdog(move || {
         let db = Database::new();
         let mut conn = db.connect();
-        let (mut taken, mut struck) = (0, 0);
+        let (mut acquired, mut killed) = (0, 0);
         Storm::during(connection_id(&mut conn), |storm| {
             for n in tries(most) {
                 let held = match lock.acquire(&mut conn).map(keep) {
                     Ok(()) => 1,
                     Err(error) => {
-                        expect_struck(&error);
+                        expect_killed(&error);
                         0
                     }
                 };
@@ -49,15 +49,15 @@ fn acquire_in_a_storm(lock: Lock<'static>, most: u32) {
                     continue;
                 }
                 if held == 1 {
-                    taken += 1;
+                    acquired += 1;
                 } else {
-                    struck += 1;
+                    killed += 1;
                 }
                 let count = storm.calm(&mut conn, count_and_release_locks);
                 assert_eq!(count, held, "try {n} of {lock:?}");
             }
         });
-        println!("{lock:?}: {taken} taken, {struck} struck");
+        println!("{lock:?}: {acquired} acquired, {killed} killed");
     });
 }
 
@@ -79,7 +79,7 @@ fn a_lock_granted_while_the_wait_is_killed_is_not_left_held() {
         let (mut holder, mut conn) = (db.connect(), db.connect());
         let (mut admin, mut killer) = (Admin::new(), Admin::new());
         let id = connection_id(&mut conn);
-        let (mut taken, mut struck) = (0, 0);
+        let (mut acquired, mut interrupted) = (0, 0);
         for n in tries(TRIES) {
             let lock = if n % 2 == 0 { LOCK } else { LOCK.timeout(Duration::from_millis(9_500)) };
             let held = LOCK.acquire(&mut holder).unwrap();
@@ -101,28 +101,29 @@ fn a_lock_granted_while_the_wait_is_killed_is_not_left_held() {
             let count = count_and_release_locks(&mut conn);
             match result {
                 Ok(()) => {
-                    taken += 1;
+                    acquired += 1;
                     assert_eq!(count, 1, "try {n}");
                 }
                 Err(error) => {
-                    struck += 1;
+                    interrupted += 1;
                     assert!(matches!(error, Error::Interrupted { .. }), "try {n}: {error:?}");
                     assert_eq!(count, 0, "try {n}");
                 }
             }
         }
-        println!("{taken} taken, {struck} struck");
+        println!("{acquired} acquired, {interrupted} interrupted");
     });
 }
 
-/// The server tells nobody how often a lock is held: after a kill at that very moment the library
-/// releases once, so that nothing is left held, and the outer level may find its lock gone.
+/// The server does not report how often a lock is held. After a kill at that moment the library
+/// releases the lock once, so that nothing is left held, and the outer level may have lost its
+/// lock.
 #[test]
 fn a_killed_inner_acquire_adds_no_level() {
     watchdog(|| {
         let db = Database::new();
         let mut conn = db.connect();
-        let mut struck = 0;
+        let mut killed = 0;
         Storm::during(connection_id(&mut conn), |storm| {
             for n in tries(400) {
                 storm.calm(&mut conn, |conn| keep(LOCK.acquire(conn).unwrap()));
@@ -133,10 +134,10 @@ fn a_killed_inner_acquire_adds_no_level() {
                 let count = storm.calm(&mut conn, count_and_release_locks);
                 let right = if inner.is_ok() { count == 2 } else { count <= 1 };
                 assert!(right, "try {n}: {inner:?}, then held {count} times");
-                struck += u32::from(inner.is_err());
+                killed += u32::from(inner.is_err());
             }
         });
-        println!("{struck} struck");
+        println!("{killed} killed");
     });
 }
 
@@ -146,7 +147,7 @@ fn a_killed_release_still_releases_the_lock() {
         let db = Database::new();
         let (mut conn, mut admin) = (db.connect(), Admin::new());
         let full_name = db.full_name("lock");
-        let mut struck = 0;
+        let mut killed = 0;
         Storm::during(connection_id(&mut conn), |storm| {
             for n in tries(400) {
                 let released = match LOCK.acquire(&mut conn) {
@@ -154,9 +155,9 @@ fn a_killed_release_still_releases_the_lock() {
                     Err(_) => Ok(()),
                 };
                 if let Err(error) = &released {
-                    // Held it was: to say that it was not would be wrong.
-                    expect_struck(error);
-                    struck += 1;
+                    // The lock was held, so `NotHeld` would be wrong.
+                    expect_killed(error);
+                    killed += 1;
                 }
                 if storm.replace_if_broken(&mut conn, &db) {
                     continue;
@@ -165,11 +166,11 @@ fn a_killed_release_still_releases_the_lock() {
                 assert!(storm.calm(&mut conn, Lock::release_all).is_ok());
             }
         });
-        println!("{struck} struck");
+        println!("{killed} killed");
     });
 }
 
-/// While the library still believes the connection to be in the database that was seen last.
+/// The library still assumes that the connection is in the database that it saw last.
 #[test]
 fn killing_a_call_never_releases_a_lock_of_another_database() {
     watchdog(|| {
@@ -206,7 +207,7 @@ fn a_killed_query_can_be_repeated() {
             for n in tries(300) {
                 match LOCK.is_held(&mut conn) {
                     Ok(held) => assert!(!held),
-                    Err(error) => expect_struck(&error),
+                    Err(error) => expect_killed(&error),
                 }
                 if storm.replace_if_broken(&mut conn, &db) {
                     continue;
@@ -235,20 +236,20 @@ fn run_in_a_storm(call: Call) {
             for n in tries(300) {
                 let result = call(&LOCK, &mut conn, |conn| {
                     diesel::insert_into(audit_log::table)
-                        .values(audit_log::message.eq("struck"))
+                        .values(audit_log::message.eq("killed"))
                         .execute(conn)?;
                     Ok(())
                 });
                 match &result {
                     Ok(()) => succeeded += 1,
-                    Err(error) => expect_struck(error),
+                    Err(error) => expect_killed(error),
                 }
                 if storm.replace_if_broken(&mut conn, &db) {
                     continue;
                 }
                 assert_eq!(admin.holder(&full_name), None, "try {n}: {result:?}");
                 storm.calm(&mut conn, |conn| {
-                    // Refused in an open transaction, whoever has begun it.
+                    // The server refuses this inside any open transaction.
                     conn.batch_execute("SET TRANSACTION READ WRITE").unwrap();
                     conn.transaction(|_| Ok::<_, Error>(())).unwrap();
                 });

@@ -1,4 +1,4 @@
-//! Deadlocks, and connections and statements that are killed while they wait or hold.
+//! Connections and statements that are killed while they wait for a lock or hold it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -118,11 +118,11 @@ fn a_panic_in_the_body_survives_a_lost_connection() {
     let body = |conn: &mut MysqlConnection| -> Result<(), Error> {
         let id = connection_id(conn);
         admin.kill_connection(id);
-        panic!("the body's");
+        panic!("in the body");
     };
     let mut conn = db.connect();
     let panic = catch_unwind(AssertUnwindSafe(|| LOCK.with(&mut conn, body))).unwrap_err();
-    assert_eq!(*panic.downcast::<&str>().unwrap(), "the body's");
+    assert_eq!(*panic.downcast::<&str>().unwrap(), "in the body");
     assert!(conn.is_broken());
     admin.until_free(&db.full_name("lock"));
 }
@@ -148,7 +148,7 @@ fn a_killed_holder_gets_an_error_and_the_next_waiter_gets_the_lock() {
             let lost = guard.release().map(drop);
             assert!(matches!(lost, Err(Error::NotHeld { .. } | Error::Diesel(_))), "{lost:?}");
         }
-        assert!(holder.is_broken(), "a pool would keep it");
+        assert!(holder.is_broken(), "a pool would keep the connection");
         assert!(matches!(LOCK.acquire(&mut holder).map(drop), Err(Error::Diesel(_))));
     }
 }

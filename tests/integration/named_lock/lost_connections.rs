@@ -1,5 +1,4 @@
-//! Connections that are lost on the way to the server or killed there, at every request of every
-//! call.
+//! Connections that are cut or killed at any request of a call.
 
 use std::thread;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::support::server::{Admin, connection_id};
 use crate::support::table_checks::log;
 use crate::support::watchdog;
 
-/// Each call that takes the lock or lets it go.
+/// Each call that acquires or releases the lock.
 const LOCKING: [(&str, Call); 13] = [
     ("acquire", |conn| LOCK.acquire(conn)?.release().map(drop)),
     ("acquire with a fraction", |conn| {
@@ -28,7 +27,7 @@ const LOCKING: [(&str, Call); 13] = [
         Lock::new(&"lock".repeat(20)).shortened().acquire(conn)?.release().map(drop)
     }),
     ("try_acquire", |conn| {
-        LOCK.try_acquire(conn)?.expect("nobody else takes it").release().map(drop)
+        LOCK.try_acquire(conn)?.expect("no other connection holds it").release().map(drop)
     }),
     ("acquire_owned", |conn| LOCK.acquire_owned(conn)?.release().map(drop)),
     ("with", |conn| LOCK.with(conn, |_| Ok(()))),
@@ -107,7 +106,7 @@ fn a_waiter_that_loses_its_connection_leaves_the_lock_to_others() {
         let held = LOCK.acquire(&mut holder).unwrap();
         thread::scope(|threads| {
             let waiting = threads.spawn(|| lock.acquire(&mut conn).map(drop));
-            proxy.until_asked("GET_LOCK");
+            proxy.until_requested("GET_LOCK");
             admin.until_waiting(id);
             proxy.cut_now();
             let lost = waiting.join().unwrap();
@@ -115,7 +114,8 @@ fn a_waiter_that_loses_its_connection_leaves_the_lock_to_others() {
         });
         assert!(conn.is_broken());
         held.release().unwrap();
-        // The server may grant it to the lost connection first, and then finds nobody to tell.
+        // The server may first grant the lock to the lost connection, and notice the loss only
+        // then.
         admin.until_free(&db.full_name("lock"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a named lock may be called, and what the server then calls it.
+//! Names of named locks, and the names that the server uses for them.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn any_character_of_a_name_reaches_the_server_unchanged() {
     assert_eq!(audit_log::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
 }
 
-/// Calls everything that takes a name, and returns the errors.
+/// Calls every method that uses the name, and returns the errors.
 pub(super) fn errors_of_every_call(lock: Lock<'_>, conn: &mut MysqlConnection) -> Vec<Error> {
     let body = |_: &mut MysqlConnection| -> Result<(), Error> { panic!("runs unlocked") };
     vec![
@@ -77,7 +77,8 @@ pub(super) fn errors_of_every_call(lock: Lock<'_>, conn: &mut MysqlConnection) -
     ]
 }
 
-/// Twice, since what failed once must not hang the next time; and the connection goes on.
+/// Expects errors twice, because a statement that failed once must not hang the next time, and a
+/// connection that stays usable.
 #[track_caller]
 fn expect_invalid(lock: Lock<'_>, conn: &mut MysqlConnection, parts: &[&str]) {
     for error in (0..2).flat_map(|_| errors_of_every_call(lock, conn)) {
@@ -104,7 +105,7 @@ fn an_empty_name_and_one_with_nul_are_refused() {
     });
 }
 
-/// A name of so many units: characters on `MySQL`, bytes on `MariaDB`.
+/// Returns a name of this length: in characters on MySQL, in bytes on MariaDB.
 fn long(length: usize) -> String {
     match server::kind() {
         server::Kind::MySql => "é".repeat(length),

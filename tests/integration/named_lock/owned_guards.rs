@@ -1,4 +1,4 @@
-//! Guards that own their connection, and pools.
+//! Guards that own a connection, and connection pools.
 
 use std::sync::mpsc;
 use std::thread;
@@ -24,7 +24,7 @@ fn an_owned_guard_can_be_moved_into_a_thread_and_kept_in_a_struct() {
     }
     let db = Database::new();
     let (pool, mut other) = (db.pool(1), db.connect());
-    // Made from a name that does not live as long.
+    // The name does not live as long as the guard.
     let guard = Lock::new(&String::from("lock")).acquire_owned(pool.get().unwrap()).unwrap();
     let job = Job { guard };
     let (proceed, wait) = mpsc::channel::<()>();
@@ -50,7 +50,7 @@ fn the_lock_is_released_before_the_connection_is_back_in_its_pool() {
         let guard = LOCK.acquire_owned(pool.get().unwrap()).unwrap();
         assert!(admin.holder(&full_name).is_some());
         let ending = thread::spawn(move || end(guard));
-        // There is one connection, so that this waits for it to come back.
+        // The pool has one connection, so this waits until it is returned.
         let back = pool.get().unwrap();
         assert_eq!(admin.holder(&full_name), None);
         drop(back);
@@ -68,7 +68,7 @@ fn release_and_leak_return_the_connection() {
     let id = connection_id(&mut conn);
     drop(conn);
 
-    // Leaked, it goes back to the pool with its lock; whoever takes it out can let go.
+    // A leaked lock returns to the pool with its connection, and can be released from there.
     let mut conn = pool.get().unwrap();
     assert_eq!(LOCK.holding_connection_id(&mut conn).unwrap(), Some(id));
     assert_eq!(Lock::release_all(&mut conn).unwrap(), 1);
@@ -80,7 +80,7 @@ fn a_guard_can_own_anything_that_dereferences_to_a_connection() {
     let boxed = LOCK.acquire_owned(Box::new(db.connect())).unwrap();
     let mut conn: Box<MysqlConnection> = boxed.release().unwrap();
     let borrowed = LOCK.acquire_owned(&mut *conn).unwrap();
-    // A guard is one of those things.
+    // A guard dereferences to its connection too.
     let inner = LOCK.acquire_owned(borrowed).unwrap();
     let outer = inner.release().unwrap();
     drop(outer);
@@ -136,7 +136,8 @@ fn a_pool_discards_a_connection_that_was_lost_under_a_guard() {
     let db = Database::new();
     let proxy = Proxy::new();
     let manager = ConnectionManager::<MysqlConnection>::new(db.url_through(&proxy));
-    // It does not test what it hands out, so that it relies on what the guard leaves behind.
+    // The pool does not test connections on checkout, so it relies on the state that the guard
+    // leaves.
     let pool = Pool::builder().max_size(1).test_on_check_out(false).build(manager).unwrap();
     let ends: [fn(LockGuard<Pooled>); 4] = [
         drop,

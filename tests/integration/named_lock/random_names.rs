@@ -1,4 +1,4 @@
-//! Any name at all is taken as it is, or refused.
+//! Random lock names: each is used unchanged, or refused.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,7 @@ use crate::support::random_names::{any_character, character, name, runner};
 use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
 
-/// Whether the server takes a full name of a lock.
+/// Returns whether the server accepts the full name of a lock.
 fn is_lock_name(name: &str, full_name: &str) -> bool {
     let fits = if server::is_mysql() {
         full_name.chars().count() <= 64 && full_name.chars().all(|c| c <= '\u{ffff}')

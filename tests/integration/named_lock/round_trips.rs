@@ -1,4 +1,4 @@
-//! What each call costs, counted on the wire.
+//! The round trips of each call, counted on the wire.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::support::schema::Database;
 const LOCK: Lock = Lock::new("lock");
 const FRACTION: Duration = Duration::from_millis(9_500);
 
-/// A connection on which each statement was prepared already, in the database that was seen last.
+/// Returns a connection on which each statement is already prepared, in the database that the
+/// library saw last.
 fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
     let mut conn = db.connect_through(proxy);
     for lock in [LOCK, LOCK.server_wide(), LOCK.shortened()] {
@@ -21,7 +22,8 @@ fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
         assert!(guard.is_still_held().unwrap());
         guard.leak();
         lock.release(&mut conn).unwrap();
-        // A guard's statement is another: it knows the name, whatever the database is by then.
+        // A guard uses a different statement: it knows the full name, whatever the database is by
+        // then.
         lock.acquire(&mut conn).unwrap().release().unwrap();
     }
     conn
@@ -63,7 +65,7 @@ alone! {
             });
             proxy.expect("Lock::release", 1, || lock.release(conn).unwrap());
         }
-        // It is not used where there is nothing to wait for.
+        // A call that does not wait does not use the timeout.
         proxy.expect("try_acquire, fraction", 1, || {
             lock.try_acquire(conn).unwrap().unwrap().leak();
         });
@@ -103,8 +105,8 @@ alone! {
         proxy.expect("with", 2, || LOCK.with(conn, body).unwrap());
         proxy.expect("with, fraction", 3, || LOCK.timeout(FRACTION).with(conn, body).unwrap());
         proxy.expect("try_with", 2, || assert!(LOCK.try_with(conn, body).unwrap().is_some()));
-        // Three each for the statement that begins and for Diesel's COMMIT, one for what refuses an
-        // open transaction.
+        // Three each for the statement that begins and for Diesel's COMMIT, and one that fails in
+        // an open transaction.
         LOCK.transaction(conn, body).unwrap();
         proxy.expect("transaction", 9, || LOCK.transaction(conn, body).unwrap());
         let failing = |_: &mut MysqlConnection| Err::<(), _>(Error::NoTables);

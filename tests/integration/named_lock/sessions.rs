@@ -1,4 +1,4 @@
-//! Sessions that are set up otherwise than usual: named locks work in each the same.
+//! Sessions with unusual settings: named locks work the same in each.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::server::{self, Admin, connection_id, count_and_release_locks
 
 const LOCK: Lock = Lock::new("lock");
 
-/// One of each call, on a lock that is free and on one that is not.
+/// Makes each kind of call, on a free lock and on a busy one.
 #[track_caller]
 fn expect_all_calls_to_work(setting: &str, conn: &mut MysqlConnection, db: &Database) {
     let (mut other, mut admin) = (db.connect(), Admin::new());

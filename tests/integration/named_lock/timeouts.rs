@@ -1,4 +1,4 @@
-//! How long a named lock is waited for: the same on both servers.
+//! How long an acquire waits for a named lock, which is the same on both servers.
 
 use std::sync::mpsc;
 use std::thread;
@@ -14,12 +14,12 @@ use crate::support::{keep, lasts_as_long_as, watchdog};
 
 const LOCK: Lock = Lock::new("slow");
 
-/// Waits for a lock that is busy.
+/// Waits for a busy lock.
 #[track_caller]
-fn time_out(limit: Duration, conn: &mut MysqlConnection) {
-    match LOCK.timeout(limit).acquire(conn).map(drop) {
-        Err(Error::Timeout { limit: told, .. }) => assert_eq!(told, limit),
-        other => panic!("{limit:?} asked: {other:?}"),
+fn time_out(timeout: Duration, conn: &mut MysqlConnection) {
+    match LOCK.timeout(timeout).acquire(conn).map(drop) {
+        Err(Error::Timeout { limit, .. }) => assert_eq!(limit, timeout),
+        other => panic!("timeout of {timeout:?}: {other:?}"),
     }
 }
 
@@ -35,10 +35,10 @@ fn a_wait_is_never_shorter_than_its_timeout_and_not_much_longer() {
         ] {
             let mut conn = db.connect();
             threads.spawn(move || {
-                let limit = Duration::from_micros(micros);
-                // Once more, for what the first time leaves in the cache.
+                let timeout = Duration::from_micros(micros);
+                // The second time, the statements are cached.
                 for _ in 0..2 {
-                    lasts_as_long_as(limit, || time_out(limit, &mut conn));
+                    lasts_as_long_as(timeout, || time_out(timeout, &mut conn));
                     assert_eq!(count_and_release_locks(&mut conn), 0);
                 }
             });
@@ -52,14 +52,14 @@ fn a_timeout_error_names_the_lock_the_timeout_and_the_holder() {
     let (mut holder, mut conn) = (db.connect(), db.connect());
     let id = connection_id(&mut holder);
     let _held = LOCK.acquire(&mut holder).unwrap();
-    for limit in [Duration::ZERO, Duration::from_millis(20), Duration::from_secs(1)] {
-        let error = LOCK.timeout(limit).acquire(&mut conn).map(drop).unwrap_err();
+    for timeout in [Duration::ZERO, Duration::from_millis(20), Duration::from_secs(1)] {
+        let error = LOCK.timeout(timeout).acquire(&mut conn).map(drop).unwrap_err();
         let text = error.to_string();
-        let Error::Timeout { what, limit: told, holder, .. } = error else { panic!("{error:?}") };
+        let Error::Timeout { what, limit, holder, .. } = error else { panic!("{error:?}") };
         assert!(what.contains("slow"), "{what}");
-        assert_eq!(told, limit);
+        assert_eq!(limit, timeout);
         assert_eq!(holder, Some(id));
-        for part in ["slow", &format!("{limit:?}"), &id.to_string()] {
+        for part in ["slow", &format!("{timeout:?}"), &id.to_string()] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
@@ -69,7 +69,7 @@ fn a_timeout_error_names_the_lock_the_timeout_and_the_holder() {
 fn a_free_lock_is_acquired_whatever_the_timeout() {
     let db = Database::new();
     let mut conn = db.connect();
-    for limit in [
+    for timeout in [
         Duration::ZERO,
         Duration::from_millis(250),
         Duration::from_secs(1),
@@ -78,8 +78,8 @@ fn a_free_lock_is_acquired_whatever_the_timeout() {
         Duration::new(u64::MAX, 0),
         Duration::MAX,
     ] {
-        let guard = LOCK.timeout(limit).acquire(&mut conn);
-        assert!(guard.unwrap().is_still_held().unwrap(), "{limit:?}");
+        let guard = LOCK.timeout(timeout).acquire(&mut conn);
+        assert!(guard.unwrap().is_still_held().unwrap(), "{timeout:?}");
     }
     assert!(LOCK.without_timeout().acquire(&mut conn).unwrap().is_still_held().unwrap());
     assert_eq!(count_and_release_locks(&mut conn), 0);
@@ -100,7 +100,7 @@ fn a_timeout_that_no_server_accepts_is_a_long_wait() {
         LOCK.timeout(Duration::from_secs(u64::MAX)),
         LOCK.timeout(Duration::from_secs(1 << 32)),
         LOCK.timeout(Duration::from_secs((1 << 31) + 1)),
-        // What would be left of them if they wrapped at 32 bits: no time, and 50 milliseconds.
+        // If these wrapped at 32 bits, no time or 50 milliseconds would remain.
         LOCK.timeout(Duration::from_millis(MILLIS)),
         LOCK.timeout(Duration::from_millis(MILLIS + 50)),
         LOCK.timeout(Duration::from_micros(MILLIS * 1000 + 49_900)),
@@ -109,9 +109,9 @@ fn a_timeout_that_no_server_accepts_is_a_long_wait() {
         thread::scope(|threads| {
             let waiting = threads.spawn(|| lock.acquire(&mut conn).map(drop));
             admin.until_waiting(id);
-            // Waits itself, for longer than what would be left.
-            let limit = Duration::from_millis(150);
-            let passed = Lock::new("other").timeout(limit).acquire(&mut clock).map(drop);
+            // This wait is longer than the remaining time would be.
+            let timeout = Duration::from_millis(150);
+            let passed = Lock::new("other").timeout(timeout).acquire(&mut clock).map(drop);
             assert!(matches!(passed, Err(Error::Timeout { .. })), "{passed:?}");
             assert!(!waiting.is_finished(), "{lock:?}: {:?}", waiting.join());
             drop(held);
@@ -125,12 +125,12 @@ fn a_lock_that_is_released_within_the_timeout_is_acquired_at_once() {
     let db = Database::new();
     let (mut holder, mut conn, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
-    for limit in [Duration::from_secs(9), Duration::from_millis(9_900)] {
+    for timeout in [Duration::from_secs(9), Duration::from_millis(9_900)] {
         lasts_as_long_as(Duration::ZERO, || {
             let held = LOCK.acquire(&mut holder).unwrap();
             thread::scope(|threads| {
                 let waiting =
-                    threads.spawn(|| LOCK.timeout(limit).acquire(&mut conn).map(drop).unwrap());
+                    threads.spawn(|| LOCK.timeout(timeout).acquire(&mut conn).map(drop).unwrap());
                 admin.until_waiting(id);
                 drop(held);
                 waiting.join().unwrap();
@@ -146,11 +146,11 @@ fn a_statement_limit_of_the_session_is_not_reported_as_a_timeout() {
     let held = LOCK.acquire(&mut holder).unwrap();
     match server::kind() {
         server::Kind::MySql => {
-            // The statement's own hint stands above the session's limit.
+            // The hint in the statement overrides the limit of the session.
             conn.batch_execute("SET max_execution_time = 500").unwrap();
             for millis in [1_200, 2_000] {
-                let limit = Duration::from_millis(millis);
-                lasts_as_long_as(limit, || time_out(limit, &mut conn));
+                let timeout = Duration::from_millis(millis);
+                lasts_as_long_as(timeout, || time_out(timeout, &mut conn));
             }
         }
         server::Kind::MariaDb => {
@@ -163,9 +163,9 @@ fn a_statement_limit_of_the_session_is_not_reported_as_a_timeout() {
                 let cut = lock.acquire(&mut conn).map(drop);
                 assert!(matches!(cut, Err(Error::Interrupted { .. })), "{lock:?}: {cut:?}");
             }
-            // Below the session's limit, the caller's is reached.
-            let limit = Duration::from_millis(30);
-            lasts_as_long_as(limit, || time_out(limit, &mut conn));
+            // A timeout below the limit of the session is reached first.
+            let timeout = Duration::from_millis(30);
+            lasts_as_long_as(timeout, || time_out(timeout, &mut conn));
         }
     }
     assert_eq!(count_and_release_locks(&mut conn), 0);
@@ -202,19 +202,19 @@ fn the_timeouts_of_table_locks_do_not_affect_named_locks() {
     let (mut holder, mut conn) = (db.connect(), db.connect());
     conn.batch_execute("SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1").unwrap();
     let _held = LOCK.acquire(&mut holder).unwrap();
-    let limit = Duration::from_secs(2);
-    lasts_as_long_as(limit, || time_out(limit, &mut conn));
+    let timeout = Duration::from_secs(2);
+    lasts_as_long_as(timeout, || time_out(timeout, &mut conn));
 }
 
-/// The limit may strike after the server granted the lock, and before the statement ended.
+/// The timeout may expire after the server has granted the lock and before the statement has ended.
 #[test]
 fn a_lock_granted_at_the_moment_of_the_timeout_is_acquired_or_not_left_held() {
     const TRIES: u32 = 300;
-    const LIMIT: Duration = Duration::from_millis(12);
+    const TIMEOUT: Duration = Duration::from_millis(12);
     watchdog(|| {
         let db = Database::new();
         let (mut holder, mut conn) = (db.connect(), db.connect());
-        let lock = LOCK.timeout(LIMIT);
+        let lock = LOCK.timeout(TIMEOUT);
         let (start, started) = mpsc::channel();
         let (taken, may_start) = mpsc::channel();
         let (mut granted, mut timed_out) = (0, 0);
@@ -224,8 +224,9 @@ fn a_lock_granted_at_the_moment_of_the_timeout_is_acquired_or_not_left_held() {
                     let held = LOCK.acquire(&mut holder).unwrap();
                     taken.send(()).unwrap();
                     let at: Instant = started.recv().unwrap();
-                    // Around the limit, earlier and later; not to wait for anything, but to meet it.
-                    let release = at + LIMIT * 3 / 4 + LIMIT * (n % 40) / 120;
+                    // Release at moments around the timeout, earlier and later, so that some
+                    // coincide.
+                    let release = at + TIMEOUT * 3 / 4 + TIMEOUT * (n % 40) / 120;
                     while Instant::now() < release {
                         std::hint::spin_loop();
                     }

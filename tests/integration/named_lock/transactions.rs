@@ -1,4 +1,4 @@
-//! Named locks and transactions: `Lock::transaction`, and locks inside of open ones.
+//! Named locks and transactions: `Lock::transaction`, and locks inside open transactions.
 
 use std::thread;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn a_read_only_session_stays_read_only_in_a_transaction() {
     for _ in 0..2 {
         assert!(LOCK.transaction(&mut conn, write).is_err());
         assert_eq!(LOCK.transaction(&mut conn, |conn| QueryResult::Ok(rows(conn))), Ok(0));
-        // Nor does a table lock that fails leave to the next transaction what it may not.
+        // A failed table lock does not allow the next transaction to write either.
         assert!(TableLock::new().read_table("unknown").acquire(&mut conn).is_err());
         assert!(conn.transaction(write).is_err());
     }
@@ -91,12 +91,12 @@ fn the_lock_is_released_after_the_commit() {
                     QueryResult::Ok(waiting)
                 })
                 .unwrap();
-            // Whoever has the lock next sees what was written under it.
+            // The next holder of the lock sees the rows that were written under it.
             assert_eq!(waiting.join().unwrap().unwrap(), expected);
         });
     }
 
-    // And on the wire: the last request of all lets go.
+    // On the wire, the last request releases the lock.
     for succeeds in [true, false] {
         let end = if succeeds { "COMMIT" } else { "ROLLBACK" };
         let requests = proxy.record(|| {
@@ -130,7 +130,7 @@ fn a_nested_transaction_is_a_savepoint() {
     assert_eq!(rows(&mut other), 2);
 }
 
-/// The lock would be released, and be another's, before the outer transaction commits.
+/// Another connection could acquire the lock before the outer transaction commits.
 #[test]
 fn a_transaction_is_refused_inside_an_open_one_which_is_left_untouched() {
     let db = Database::with_tables();
@@ -160,7 +160,7 @@ fn a_transaction_is_refused_inside_an_open_one_which_is_left_untouched() {
         conn.batch_execute(begin).unwrap();
         write(&mut conn).unwrap();
         if begin.starts_with("XA") {
-            // The servers do not say that it is one; they must refuse all the same.
+            // The servers do not report it as a transaction, but the library must refuse it too.
             let result = LOCK.transaction(&mut conn, |_| -> Result<(), Error> { panic!("runs") });
             assert!(result.is_err());
         } else {
@@ -180,7 +180,7 @@ fn a_transaction_is_refused_inside_an_open_one_which_is_left_untouched() {
     assert_eq!(rows(&mut conn), 1);
 }
 
-/// Nobody should wait, and deadlock perhaps, for what is refused in the end.
+/// A call that is refused anyway must not wait, or cause a deadlock.
 #[test]
 fn a_transaction_inside_an_open_one_is_refused_without_waiting_for_the_lock() {
     let db = Database::new();

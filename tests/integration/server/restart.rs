@@ -1,4 +1,4 @@
-//! A server that ends while locks are held and waited for, and comes back.
+//! A server that stops while connections hold locks and wait for them, and comes back.
 
 use std::sync::Barrier;
 use std::thread;
@@ -17,7 +17,7 @@ use crate::support::{until, watchdog};
 
 const WAITED_FOR: Lock = Lock::new("waited for").timeout(Duration::from_secs(100));
 
-/// Acquires something, holds it while the second argument runs, and ends it.
+/// Acquires a lock, holds it while the second argument runs, and releases it.
 type Holder = fn(&mut MysqlConnection, &dyn Fn()) -> Result<(), Error>;
 
 const HOLDERS: [(&str, Holder); 9] = [
@@ -86,17 +86,17 @@ const WAITERS: [(&str, Waiter); 5] = [
     ("a fraction", |conn| {
         WAITED_FOR.timeout(Duration::from_millis(99_500)).acquire(conn)?.release().map(drop)
     }),
-    ("for ever", |conn| WAITED_FOR.without_timeout().with(conn, |_| Ok(()))),
+    ("without a timeout", |conn| WAITED_FOR.without_timeout().with(conn, |_| Ok(()))),
     ("for tables", |conn| {
         TableLock::new().read::<audit_log::table>().acquire(conn)?.release().map(drop)
     }),
-    ("for tables, with a limit", |conn| {
+    ("for tables, with a timeout", |conn| {
         let lock = TableLock::new().write::<places::table>().timeout(Duration::from_secs(100));
         lock.with(conn, |_| Ok(()))
     }),
 ];
 
-/// Ends the server while each of the above holds or waits, and starts it again.
+/// Stops the server while each of the above holds or waits, and restarts it.
 fn survives(end: fn(&mut PrivateServer), waiters_always_fail: bool) {
     watchdog(move || {
         let Some(mut server) = PrivateServer::start() else { return };
@@ -113,8 +113,8 @@ fn survives(end: fn(&mut PrivateServer), waiters_always_fail: bool) {
                 .map(|(what, holder)| {
                     let mut conn = server.connect("shop");
                     threads.spawn(move || {
-                        let told = holder(&mut conn, hold);
-                        assert!(matches!(told, Err(Error::Diesel(_))), "{what}: {told:?}");
+                        let result = holder(&mut conn, hold);
+                        assert!(matches!(result, Err(Error::Diesel(_))), "{what}: {result:?}");
                         assert!(conn.is_broken(), "{what}");
                     })
                 })
@@ -123,8 +123,8 @@ fn survives(end: fn(&mut PrivateServer), waiters_always_fail: bool) {
                 let guard = Lock::new("pooled").acquire_owned(pool.get().unwrap()).unwrap();
                 let dropped = Lock::new("dropped").acquire_owned(pool.get().unwrap()).unwrap();
                 hold();
-                let told = guard.release().map(drop);
-                assert!(matches!(told, Err(Error::Diesel(_))), "{told:?}");
+                let result = guard.release().map(drop);
+                assert!(matches!(result, Err(Error::Diesel(_))), "{result:?}");
                 drop(dropped);
             });
             all_hold.wait();
@@ -136,17 +136,17 @@ fn survives(end: fn(&mut PrivateServer), waiters_always_fail: bool) {
                     let mut conn = server.connect("shop");
                     let id = connection_id(&mut conn);
                     let waiting = threads.spawn(move || {
-                        let told = waiter(&mut conn);
-                        assert!(told.is_err() || !waiters_always_fail, "{what}: {told:?}");
-                        assert!(conn.batch_execute("DO 0").is_err(), "{what}: {told:?}");
-                        assert!(told.is_ok() || conn.is_broken(), "{what}: {told:?}");
+                        let result = waiter(&mut conn);
+                        assert!(result.is_err() || !waiters_always_fail, "{what}: {result:?}");
+                        assert!(conn.batch_execute("DO 0").is_err(), "{what}: {result:?}");
+                        assert!(result.is_ok() || conn.is_broken(), "{what}: {result:?}");
                     });
                     admin.until_waiting(id);
                     waiting
                 })
                 .collect();
             end(&mut server);
-            // The waiters' answers come although no holder has let go yet.
+            // The waiters get their answers although no holder has released its lock yet.
             let waited: Vec<_> = waiting.into_iter().map(thread::ScopedJoinHandle::join).collect();
             ended.wait();
             for holder in holders {
@@ -160,7 +160,7 @@ fn survives(end: fn(&mut PrivateServer), waiters_always_fail: bool) {
         until("the pool has thrown both away", || pool.state().connections == 0);
         server.start_again();
         expect_all_free(&server);
-        // It makes new ones by itself.
+        // The pool opens new ones by itself.
         let guard = Lock::new("pooled").acquire_owned(pool.get().unwrap()).unwrap();
         guard.release().unwrap();
     });
@@ -205,6 +205,6 @@ fn a_killed_server_frees_every_lock_and_fails_every_call() {
 
 #[test]
 fn a_server_that_is_shut_down_frees_every_lock_and_fails_every_holder() {
-    // A waiter may still get the lock of a holder that was ended before.
+    // A waiter may still get the lock of a holder that was disconnected before it.
     survives(PrivateServer::terminate, false);
 }

@@ -1,5 +1,5 @@
-//! A server that its administrator has set up otherwise: every call works there the same, or says
-//! why it cannot.
+//! A server whose administrator has changed its settings: every call works as usual, or returns an
+//! error that says why it cannot.
 
 mod scene;
 
@@ -14,7 +14,7 @@ use crate::support::server::{self, connection_id};
 use crate::support::table_checks::log;
 use crate::support::watchdog;
 
-/// What is set, how it is taken back, and who connects then.
+/// The setting, its reset, and the user that connects.
 const EVERYWHERE: &[(&str, &str, &str)] = &[
     ("autocommit = 0", "autocommit = 1", "root"),
     ("sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'", "sql_mode = DEFAULT", "root"),
@@ -45,7 +45,7 @@ fn every_call_works_under_an_administrators_settings() {
         let Some(mut scene) = Scene::new() else { return };
         let own = if server::is_mysql() { OF_MYSQL } else { OF_MARIADB };
         for (setting, back, user) in EVERYWHERE.iter().chain(own) {
-            // On MySQL the limit is for `SELECT`s that have no hint.
+            // On MySQL the limit applies only to a `SELECT` without a hint.
             let cuts_waits = setting.starts_with("max_statement_time");
             scene.under(setting, back, |scene| {
                 scene.expect_all_calls_to_work(setting, user, cuts_waits);
@@ -84,7 +84,8 @@ fn an_idle_holder_that_the_server_disconnects_gets_an_error() {
     });
 }
 
-/// `COMMIT` and `ROLLBACK` then begin another transaction, or close the connection.
+/// With `completion_type`, `COMMIT` and `ROLLBACK` begin another transaction or close the
+/// connection.
 #[test]
 fn a_commit_that_chains_or_disconnects_still_commits_and_releases() {
     watchdog(|| {
@@ -96,12 +97,12 @@ fn a_commit_that_chains_or_disconnects_still_commits_and_releases() {
                 let before = scene.rows();
                 let mut conn = scene.server.connect("shop");
                 let ended = LOCK.transaction(&mut conn, |conn| log(conn, "named"));
-                // It was committed, but a connection that is closed can say so no more.
+                // It was committed, but a closed connection cannot report that.
                 assert_eq!(ended.is_err(), closes, "{completion}: {ended:?}");
                 assert_eq!(conn.is_broken(), closes, "{completion}");
                 scene.admin.until_free("shop.lock");
                 assert_eq!(scene.rows(), before + 1, "{completion}");
-                // What the commit has begun is not the library's to end.
+                // The library does not end the transaction that the commit has begun.
                 let again = LOCK.transaction(&mut conn, |_| Ok::<_, Error>(()));
                 assert_eq!(matches!(again, Err(Error::InTransaction)), !closes, "{again:?}");
 
@@ -115,8 +116,8 @@ fn a_commit_that_chains_or_disconnects_still_commits_and_releases() {
                     assert_eq!(scene.rows(), before + expected, "{completion}");
                 }
                 let mut other = scene.server.connect("shop");
-                let limit = Duration::from_secs(5);
-                assert!(tables.timeout(limit).acquire(&mut other).is_ok(), "{completion}");
+                let timeout = Duration::from_secs(5);
+                assert!(tables.timeout(timeout).acquire(&mut other).is_ok(), "{completion}");
             });
         }
     });

@@ -1,13 +1,13 @@
-//! What the server must answer, as far as the calls of one step after another go.
+//! A model of the server, for calls that follow one another.
 
 use std::collections::BTreeMap;
 
 use crate::support::server;
 
-/// Who holds what. Connections go by their place in the list.
+/// The holders of all locks. Connections are identified by their index.
 #[derive(Default)]
 pub(super) struct Model {
-    /// Each named lock: one of the connections, and how often it holds it.
+    /// The holder of each named lock, and how often it holds the lock.
     locks: BTreeMap<String, (usize, u64)>,
     /// The table that a connection has locked, and whether for writing.
     tables: BTreeMap<usize, (usize, bool)>,
@@ -16,7 +16,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// MySQL takes names for the same that differ by case alone.
+    /// On MySQL, names that differ only by case are equal.
     fn key(name: &str) -> String {
         if server::is_mysql() { name.to_lowercase() } else { name.to_owned() }
     }
@@ -29,14 +29,14 @@ impl Model {
         self.holder(name).is_none_or(|holder| holder == conn)
     }
 
-    /// Whether the connection has the lock then.
+    /// Returns whether the connection then holds the lock.
     pub(super) fn acquire(&mut self, name: &str, conn: usize) -> bool {
         let (holder, count) = self.locks.entry(Self::key(name)).or_insert((conn, 0));
         *count += u64::from(*holder == conn);
         *holder == conn
     }
 
-    /// Whether the connection had the lock.
+    /// Returns whether the connection held the lock.
     pub(super) fn release(&mut self, name: &str, conn: usize) -> bool {
         let key = Self::key(name);
         let Some((holder, count)) = self.locks.get_mut(&key) else { return false };
@@ -50,7 +50,7 @@ impl Model {
         true
     }
 
-    /// How many the connection had.
+    /// Returns how many locks the connection held.
     pub(super) fn release_all(&mut self, conn: usize) -> u64 {
         let held = self.locks.values().filter(|(holder, _)| *holder == conn);
         let count = held.map(|(_, count)| count).sum();
@@ -62,7 +62,7 @@ impl Model {
         self.tables.contains_key(&conn)
     }
 
-    /// Whether the connection has locked the table then. Readers do not mind each other.
+    /// Returns whether the connection then has the table locked. Readers do not exclude each other.
     pub(super) fn lock_table(&mut self, table: usize, write: bool, conn: usize) -> bool {
         let free = self
             .tables
@@ -74,7 +74,7 @@ impl Model {
         free
     }
 
-    /// Counts what it has written under the lock, if that was committed.
+    /// Counts the row that was written under the lock, if it was committed.
     pub(super) fn unlock_table(&mut self, conn: usize, commit: bool) {
         let locked = self.tables.remove(&conn);
         self.rows += i64::from(commit && locked.is_some_and(|(_, write)| write));

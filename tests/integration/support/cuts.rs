@@ -10,7 +10,7 @@ use crate::support::server::{Admin, connection_id};
 
 pub(crate) const LOCK: Lock = Lock::new("lock");
 
-/// A connection whose statements are prepared already.
+/// Returns a connection on which the statements are already prepared.
 pub(crate) fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
     let mut conn = db.connect_through(proxy);
     LOCK.acquire(&mut conn).unwrap().is_still_held().unwrap();
@@ -19,8 +19,8 @@ pub(crate) fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
 
 pub(crate) type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
 
-/// Cuts the connection at each request of a call in turn, in each of the ways, and expects every
-/// time an error, a connection that a pool throws away, and a lock that is free again.
+/// Cuts the connection at each request of a call in turn, in every way, and expects each time an
+/// error, a connection that a pool discards, and a lock that is free again.
 pub(crate) fn cut_everywhere(what: &str, call: Call) {
     let db = Database::with_tables();
     let mut admin = Admin::new();
@@ -41,7 +41,7 @@ pub(crate) fn cut_everywhere(what: &str, call: Call) {
             assert!(conn.is_broken(), "{place}");
             admin.until_gone(id);
             assert!(LOCK.try_acquire(&mut db.connect()).unwrap().is_some(), "{place}");
-            // Nobody rolled back by hand.
+            // The connection stays unusable.
             assert!(LOCK.acquire(&mut conn).is_err(), "{place}");
             requests += 1;
         }

@@ -1,4 +1,4 @@
-//! Who may see what: users with few privileges, and MariaDB's plugin that lists held locks.
+//! Where the server lists locks: MariaDB's plugin, and the performance schema.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,9 +9,11 @@ use diesel::sql_types::{BigInt, Bool, Integer, Nullable};
 
 use super::server;
 
-/// Where this server lists locks, kept as it is until dropped: the plugin belongs to all of the
-/// server, so that one test at a time says whether it is there. Whatever may read the plugin's table
-/// has to hold this: MariaDB crashes where the plugin is unloaded meanwhile.
+/// Where this server lists locks, which does not change until this value is dropped.
+///
+/// The plugin belongs to the whole server, so one test at a time decides whether it is loaded. A
+/// test that may read the plugin's table must hold this value, because MariaDB crashes if the
+/// plugin is unloaded at the same time.
 pub(crate) struct Listings {
     pub(crate) plugin: bool,
     pub(crate) performance_schema: bool,
@@ -24,7 +26,7 @@ const PLUGIN_LOADED: &str = "EXISTS (SELECT 1 FROM information_schema.PLUGINS \
      WHERE PLUGIN_NAME = 'METADATA_LOCK_INFO' AND PLUGIN_STATUS = 'ACTIVE')";
 
 impl Listings {
-    /// With the plugin if the server has it, else without.
+    /// Loads the plugin if the server has it.
     pub(crate) fn with_plugin() -> Self {
         Self::new(true)
     }
@@ -33,7 +35,7 @@ impl Listings {
         Self::new(false)
     }
 
-    /// Each thing that this server can be.
+    /// Runs the body without the plugin, and with it if the server has it.
     pub(crate) fn each(mut body: impl FnMut(&Self)) {
         let first = Self::without_plugin();
         body(&first);
@@ -53,7 +55,7 @@ impl Listings {
         assert_eq!(diesel::select(lock).get_result(&mut conn), Ok(Some(1)));
         let before = loaded(&mut conn);
         if !server::is_mysql() && wanted != before {
-            // It may be that the server does not have it.
+            // The server may not have it.
             let _ = conn.batch_execute(if wanted { INSTALL } else { UNINSTALL });
         }
         let plugin = loaded(&mut conn);

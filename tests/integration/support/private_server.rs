@@ -1,4 +1,4 @@
-//! A server of a test's own, which it may configure, end and start again.
+//! A separate server for one test, which may configure, stop and restart it.
 
 use std::env;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use super::free_port::free_port;
 use super::pause;
 use super::schema::{MysqlPool, TABLES};
 
-/// For a first start, which makes files, and for one that has to recover.
+/// Enough for a first start, which creates files, and for one that has to recover.
 const START: Duration = Duration::from_secs(120);
 
 pub(crate) struct PrivateServer {
@@ -25,12 +25,13 @@ pub(crate) struct PrivateServer {
 }
 
 impl PrivateServer {
-    /// A server like the one under test, with the tables of [`super::schema`] in the database
-    /// `shop`. There is none where the tests were given an address and no means to start another.
+    /// Starts a server like the one under test, with the tables of [`super::schema`] in the
+    /// database `shop`. Returns `None` if the tests have only an address, and no means to start a
+    /// server.
     pub(crate) fn start() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let Some(command) = env::var_os("DIESEL_LOCKS_SERVER_COMMAND") else {
-            println!("not tested: no server can be started without DIESEL_LOCKS_SERVER_COMMAND");
+            println!("skipped: starting a server requires DIESEL_LOCKS_SERVER_COMMAND");
             return None;
         };
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -64,20 +65,20 @@ impl PrivateServer {
         Pool::builder().max_size(size).build(ConnectionManager::new(self.url("shop"))).unwrap()
     }
 
-    /// Ends it from one moment to the next, as a failure of the machine would.
+    /// Kills the server without warning, as a failure of the machine would.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Ends it as the system does when it is switched off.
+    /// Stops the server as the system does when it shuts down.
     pub(crate) fn terminate(&mut self) {
         let kill = format!("kill -TERM {}", self.process.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         self.process.wait().unwrap();
     }
 
-    /// Starts it again on the same files.
+    /// Restarts the server on the same files.
     pub(crate) fn start_again(&mut self) {
         self.process = launch(&self.command, &self.folder);
     }
@@ -96,7 +97,7 @@ fn launch(command: &PathBuf, folder: &PathBuf) -> Child {
     let url = format!("mysql://root@localhost/?unix_socket={}", socket.display());
     let log = folder.join("log");
     let started = Instant::now();
-    // One that was killed leaves it behind.
+    // A killed server leaves its socket behind.
     let _ = fs::remove_file(&socket);
     loop {
         let output = File::create(&log).unwrap();
@@ -120,7 +121,7 @@ fn launch(command: &PathBuf, folder: &PathBuf) -> Child {
             pause();
         }
         let said = fs::read_to_string(&log).unwrap_or_default();
-        // Somebody else may have taken the port meanwhile.
+        // Another process may have taken the port in the meantime.
         let again = said.to_lowercase().contains("address already in use");
         assert!(again && started.elapsed() < START, "the server did not start: {said}");
     }

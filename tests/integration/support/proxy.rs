@@ -1,7 +1,7 @@
 //! A TCP proxy between a connection and the server, which counts round trips and cuts connections.
 //!
-//! It knows as much of the protocol as it needs: packets are framed by a length of three bytes and a
-//! sequence number, and a client's packet with the number 0 is a command.
+//! It knows as much of the protocol as it needs: packets are framed by a length of three bytes and
+//! a sequence number, and a client's packet with the number 0 is a command.
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html>
 
 use std::io::{self, Read, Write};
@@ -13,16 +13,16 @@ use std::thread;
 use super::PATIENCE;
 use super::server::{self, Admin};
 
-/// Where to cut a connection.
+/// When to cut a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// The server never sees the request.
     BeforeRequest,
-    /// The server does what was asked, but the client never hears of it.
+    /// The server processes the request, but the client never gets the answer.
     BeforeAnswer,
     /// The client gets the first half of the answer.
     MidAnswer,
-    /// The server has ended the connection by `KILL` before the request comes, and says so.
+    /// The server has killed the connection before the request arrives, and reports it.
     Killed,
 }
 
@@ -45,9 +45,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The commands that expect an answer, in words.
+    /// Descriptions of the commands that expect an answer.
     requests: Vec<String>,
-    /// Where to cut, and how many requests to let through before.
+    /// How many requests to forward before the cut, and how to cut.
     plan: Option<(usize, Cut)>,
     /// Whether the plan was carried out.
     was_cut: bool,
@@ -60,7 +60,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a request, and answers how to treat it.
+    /// Records a request, and returns how to cut it, if at all.
     fn note(&self, request: String) -> Option<Cut> {
         let mut state = self.lock();
         state.requests.push(request);
@@ -112,14 +112,14 @@ impl Proxy {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
     }
 
-    /// The round trips that the closure makes, in words, one by one.
+    /// Returns a description of each round trip that the closure makes.
     pub(crate) fn record(&self, body: impl FnOnce()) -> Vec<String> {
         self.shared.lock().requests.clear();
         body();
         std::mem::take(&mut self.shared.lock().requests)
     }
 
-    /// Fails, with what was asked instead, unless the closure makes so many round trips.
+    /// Fails, listing the requests, unless the closure makes exactly this many round trips.
     #[track_caller]
     pub(crate) fn expect(&self, what: &str, round_trips: usize, body: impl FnOnce()) {
         let requests = self.record(body);
@@ -132,26 +132,26 @@ impl Proxy {
         self.shared.cut();
     }
 
-    /// Cuts all connections after so many requests more, at the request that follows them.
+    /// Cuts all connections at the request that follows this many more requests.
     pub(crate) fn cut_after(&self, requests: usize, cut: Cut) {
         let mut state = self.shared.lock();
         state.was_cut = false;
         state.plan = Some((requests, cut));
     }
 
-    /// Whether it came to the cut that was planned; forgets the plan.
+    /// Returns whether the planned cut took place, and clears the plan.
     pub(crate) fn was_cut(&self) -> bool {
         let mut state = self.shared.lock();
         state.plan = None;
         state.was_cut
     }
 
-    /// Blocks until a request has come by that contains the text.
-    pub(crate) fn until_asked(&self, text: &str) {
-        let seen = |state: &mut State| !state.requests.iter().any(|asked| asked.contains(text));
+    /// Blocks until a request that contains the text has been forwarded.
+    pub(crate) fn until_requested(&self, text: &str) {
+        let seen = |state: &mut State| !state.requests.iter().any(|request| request.contains(text));
         let (state, waited) =
             self.shared.changed.wait_timeout_while(self.shared.lock(), PATIENCE, seen).unwrap();
-        assert!(!waited.timed_out(), "{text:?} was never asked, only {:#?}", state.requests);
+        assert!(!waited.timed_out(), "no request contains {text:?}: {:#?}", state.requests);
     }
 }
 
@@ -159,12 +159,12 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.cut();
-        // Wakes the listener, so that it sees the end.
+        // Wakes the listener, so that it ends.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
-/// What is done with the next piece of an answer.
+/// How to treat the next piece of an answer.
 #[derive(Default)]
 struct Answer(AtomicU8);
 
@@ -196,8 +196,8 @@ fn link(mut client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-/// Forwards the server's first packet without its offer of TLS, which would hide the packets. Returns
-/// the connection's number, which it contains.
+/// Forwards the server's first packet without its offer of TLS, which would hide the packets.
+/// Returns the connection ID, which it contains.
 fn greet(server: &mut TcpStream, client: &mut TcpStream) -> io::Result<u32> {
     const TLS: u8 = 0x08; // of the capabilities' second byte
     let mut packet = read_packet(server)?;
@@ -276,7 +276,7 @@ fn answers(
     }
 }
 
-/// A command in words, if it is one that expects an answer.
+/// Describes a command, if it is one that expects an answer.
 fn describe(packet: &[u8]) -> Option<String> {
     let [_, _, _, 0, command, arguments @ ..] = packet else {
         return None;

@@ -10,7 +10,7 @@ pub(crate) fn name(
     prop::collection::vec(characters, 0..most).prop_map(String::from_iter)
 }
 
-/// Characters as text has them, and now and then any other.
+/// Characters that are common in text, and sometimes others.
 pub(crate) fn character() -> impl Strategy<Value = char> {
     prop_oneof![
         8 => prop::char::range(' ', '~'),

@@ -57,19 +57,19 @@ pub(crate) const TABLES: &str = "
 
 pub(crate) type MysqlPool = Pool<ConnectionManager<MysqlConnection>>;
 
-/// A database that nobody else uses.
+/// A database that only one test uses.
 ///
-/// To be made before its connections, so that it is dropped after them; those that are left then,
-/// in a thread that hangs or after a panic, are killed first, because `DROP DATABASE` would wait for
-/// what they have locked.
+/// Create it before its connections, so that it is dropped after them. Connections that are still
+/// open by then, in a thread that hangs or after a panic, are killed first, because `DROP DATABASE`
+/// would wait for their locks.
 pub(crate) struct Database {
     name: String,
 }
 
 impl Database {
-    /// An empty database.
+    /// Creates an empty database.
     ///
-    /// Its name is short, since it counts against the length of a named lock's name.
+    /// Its name is short, because it counts toward the length of a named lock's name.
     pub(crate) fn new() -> Self {
         static RUN: LazyLock<u32> =
             LazyLock::new(|| (RandomState::new().hash_one(std::process::id()) % 0x100_0000) as u32);
@@ -78,14 +78,14 @@ impl Database {
         Self::named(&format!("t{:06x}_{count}", *RUN))
     }
 
-    /// A database with the tables of this module.
+    /// Creates a database with the tables of this module.
     pub(crate) fn with_tables() -> Self {
         let database = Self::new();
         database.connect().batch_execute(TABLES).unwrap();
         database
     }
 
-    /// Another database, for tests that need two whose names are alike.
+    /// Creates a database with this name, for tests that need two with similar names.
     pub(crate) fn named(name: &str) -> Self {
         let quoted = name.replace('`', "``");
         server::connect().batch_execute(&format!("CREATE DATABASE `{quoted}`")).unwrap();
@@ -96,7 +96,7 @@ impl Database {
         &self.name
     }
 
-    /// The name under which the server knows a lock of this database.
+    /// Returns the name by which the server knows a lock of this database.
     pub(crate) fn full_name(&self, lock: &str) -> String {
         format!("{}.{lock}", self.name)
     }
@@ -109,7 +109,7 @@ impl Database {
         MysqlConnection::establish(&self.url()).unwrap()
     }
 
-    /// A connection that goes through the proxy.
+    /// Connects through the proxy.
     pub(crate) fn connect_through(&self, proxy: &Proxy) -> MysqlConnection {
         MysqlConnection::establish(&self.url_through(proxy)).unwrap()
     }
@@ -122,7 +122,7 @@ impl Database {
         Pool::builder().max_size(size).build(ConnectionManager::new(self.url())).unwrap()
     }
 
-    /// Goes there from a connection that began elsewhere.
+    /// Makes this the default database of a connection.
     pub(crate) fn enter(&self, conn: &mut MysqlConnection) {
         conn.batch_execute(&format!("USE `{}`", self.name.replace('`', "``"))).unwrap();
     }

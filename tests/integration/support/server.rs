@@ -1,4 +1,4 @@
-//! The server under test: where it is, which one it is, and what it says about connections.
+//! The server under test: its address, its kind, and the state of its connections.
 
 use std::env;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     MySql,
 }
 
-/// Which server it is; where the two differ, a test expects of each its own.
+/// Returns the kind of server. Where the two differ, a test has an expectation for each.
 pub(crate) fn kind() -> Kind {
     static KIND: LazyLock<Kind> = LazyLock::new(|| {
         let version: String =
@@ -36,7 +36,7 @@ struct Address {
     user: String,
     /// Host and port.
     host: String,
-    /// With its question mark.
+    /// Including the leading `?`.
     options: String,
 }
 
@@ -64,12 +64,12 @@ pub(crate) fn host() -> &'static str {
     &ADDRESS.host
 }
 
-/// The address of a database of the server, or of no database, reached through `host`.
+/// Returns the URL of a database, or of no database, reached through `host`.
 pub(crate) fn url_through(host: &str, database: &str) -> String {
     format!("mysql://{}@{host}/{database}{}", ADDRESS.user, ADDRESS.options)
 }
 
-/// A connection without a default database.
+/// Connects without a default database.
 pub(crate) fn connect() -> MysqlConnection {
     let url = url_through(host(), "");
     MysqlConnection::establish(&url).unwrap_or_else(|error| panic!("{url}: {error}"))
@@ -79,15 +79,15 @@ pub(crate) fn connection_id(conn: &mut MysqlConnection) -> u64 {
     diesel::select(sql::<Unsigned<BigInt>>("CONNECTION_ID()")).get_result(conn).unwrap()
 }
 
-/// How many named locks the connection held until now, re-entries counted. Releases them all, by
-/// the server's own means and not the library's.
+/// Releases all named locks of the connection, without using the library, and returns how many it
+/// held, including re-entries.
 pub(crate) fn count_and_release_locks(conn: &mut MysqlConnection) -> u64 {
     diesel::select(sql::<Unsigned<BigInt>>("CAST(RELEASE_ALL_LOCKS() AS UNSIGNED)"))
         .get_result(conn)
         .unwrap()
 }
 
-/// A connection that looks at the others, and can end what they do.
+/// A connection that inspects other connections, and can kill them.
 pub(crate) struct Admin(pub(crate) MysqlConnection);
 
 impl Admin {
@@ -95,7 +95,7 @@ impl Admin {
         Self(connect())
     }
 
-    /// The connection that holds a named lock, by its full name.
+    /// Returns the connection that holds a named lock, given its full name.
     pub(crate) fn holder(&mut self, full_name: &str) -> Option<u64> {
         let holder = sql::<Nullable<Unsigned<BigInt>>>("CAST(IS_USED_LOCK(")
             .bind::<Text, _>(full_name)
@@ -116,7 +116,7 @@ impl Admin {
         let _ = self.0.batch_execute(&format!("KILL CONNECTION {id}"));
     }
 
-    /// Blocks until the connection is seen waiting, for a named lock or for a table.
+    /// Blocks until the connection waits for a named lock or a table.
     pub(crate) fn until_waiting(&mut self, id: u64) {
         until(&format!("connection {id} waits"), || self.is_waiting(id));
     }
@@ -129,7 +129,7 @@ impl Admin {
         ))
     }
 
-    /// Blocks until the server has ended a connection, and freed what it held. MySQL frees that a
+    /// Blocks until the server has ended a connection and freed its locks. MySQL frees them a
     /// moment after the connection has left the process list, but before its thread ends.
     pub(crate) fn until_gone(&mut self, id: u64) {
         let exists = if is_mysql() {
@@ -144,7 +144,7 @@ impl Admin {
         diesel::select(sql::<Bool>(expression)).get_result(&mut self.0).unwrap()
     }
 
-    /// How many connections of a database wait for a named lock.
+    /// Counts the connections of a database that wait for a named lock.
     pub(crate) fn waiting_in(&mut self, database: &str) -> i64 {
         let count = sql::<BigInt>(
             "(SELECT COUNT(*) FROM information_schema.PROCESSLIST \
@@ -153,7 +153,7 @@ impl Admin {
         diesel::select(count.bind::<Text, _>(database).sql(")")).get_result(&mut self.0).unwrap()
     }
 
-    /// Ends all connections that are in a database.
+    /// Kills all connections whose default database is this one.
     pub(crate) fn kill_all_in(&mut self, database: &str) {
         let ids = diesel::sql_query(
             "SELECT CAST(ID AS UNSIGNED) AS id FROM information_schema.PROCESSLIST WHERE DB = ?",

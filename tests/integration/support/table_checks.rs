@@ -1,4 +1,4 @@
-//! What tests of table locks ask of a session, and of everybody else's.
+//! Checks of a session and of its tables, for tests of table locks.
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::dsl::sql;
@@ -23,7 +23,7 @@ impl LockableTable for Place {
     type Table = places::table;
 }
 
-/// A place with more columns: it inherits from `Place`.
+/// A place with more columns, which inherits from `Place`.
 pub(crate) struct Restaurant;
 
 impl LockableTable for Restaurant {
@@ -50,7 +50,7 @@ pub(crate) const SESSIONS: [&str; 3] = [
     "SET autocommit = 1, innodb_table_locks = 0, lock_wait_timeout = 31536000",
 ];
 
-/// What a lock changes while it is held, and must put back.
+/// The variables that a lock changes while it is held, and must restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 #[diesel(check_for_backend(Mysql))]
 pub(crate) struct Session {
@@ -81,13 +81,14 @@ pub(crate) fn session(conn: &mut MysqlConnection) -> Session {
     try_session(conn).unwrap()
 }
 
-/// How many transactions Diesel thinks are open; `None` where it has given the connection up.
+/// Returns how many transactions Diesel considers open, or `None` if it considers the connection
+/// broken.
 pub(crate) fn depth(conn: &mut MysqlConnection) -> Option<u32> {
     let status = AnsiTransactionManager::transaction_manager_status_mut(conn);
     status.transaction_depth().ok().map(|depth| depth.map_or(0, u32::from))
 }
 
-/// What a pool asks of a connection that comes back.
+/// Returns whether a pool would discard the connection.
 pub(crate) fn is_broken(conn: &mut MysqlConnection) -> bool {
     R2D2Connection::is_broken(conn)
 }
@@ -96,7 +97,7 @@ pub(crate) fn log(conn: &mut MysqlConnection, message: &str) -> QueryResult<usiz
     diesel::insert_into(audit_log::table).values(audit_log::message.eq(message)).execute(conn)
 }
 
-/// The messages that everybody can see, in order.
+/// Returns the committed messages, in order.
 pub(crate) fn logged(db: &Database) -> Vec<String> {
     audit_log::table
         .order(audit_log::id)
@@ -105,14 +106,14 @@ pub(crate) fn logged(db: &Database) -> Vec<String> {
         .unwrap()
 }
 
-/// Whether another connection can write to a table, without waiting for anybody.
+/// Returns whether another connection can write to a table without waiting.
 pub(crate) fn is_writable(db: &Database, table: &str) -> bool {
     let mut other = db.connect();
     other.batch_execute("SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1").unwrap();
     other.batch_execute(&format!("BEGIN; DELETE FROM `{table}` WHERE FALSE; ROLLBACK")).is_ok()
 }
 
-/// Fails unless others can write to each table, and change it, at once.
+/// Fails unless another connection can lock and write every table at once.
 #[track_caller]
 pub(crate) fn assert_all_free(db: &Database) {
     let mut other = db.connect();
@@ -125,7 +126,8 @@ pub(crate) fn assert_all_free(db: &Database) {
         .expect("a table is still locked, or written by a transaction that is still open");
 }
 
-/// The same, once the server has noticed that a connection is gone.
+/// Waits until another connection can lock every table, once the server has noticed that a
+/// connection is gone.
 pub(crate) fn until_all_free(db: &Database) {
     let mut other = db.connect();
     other.batch_execute("SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1").unwrap();
@@ -135,19 +137,19 @@ pub(crate) fn until_all_free(db: &Database) {
     });
 }
 
-/// Whether the server has a transaction open here, one that Diesel never saw included.
+/// Returns whether a transaction is open, including one that Diesel does not know about.
 pub(crate) fn has_open_transaction(conn: &mut MysqlConnection) -> bool {
     conn.batch_execute("SET TRANSACTION READ WRITE").is_err()
 }
 
-/// Whether a table is locked by this connection: the server refuses to use any other then. To be
-/// asked outside of a transaction.
+/// Returns whether this connection has locked tables, because the server then refuses to use any
+/// other. Call it outside of a transaction.
 pub(crate) fn has_locked_tables(conn: &mut MysqlConnection) -> bool {
     // No test locks it under this alias.
     let refused = diesel::select(sql::<Bool>("EXISTS (SELECT 1 FROM audit_log AS never_locked)"))
         .get_result::<bool>(conn)
         .is_err();
-    // Without autocommit the question itself has begun a transaction.
+    // Without autocommit the query itself has begun a transaction.
     conn.batch_execute("ROLLBACK").unwrap();
     refused
 }

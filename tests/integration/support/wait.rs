@@ -1,4 +1,4 @@
-//! Waiting for what a server does and does not report.
+//! Waiting for changes that a server does not announce.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};

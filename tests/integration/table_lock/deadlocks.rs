@@ -1,4 +1,4 @@
-//! Deadlocks while tables are waited for, and under a table lock.
+//! Deadlocks while waiting for tables, and under a table lock.
 
 use std::sync::mpsc;
 use std::thread;
@@ -30,7 +30,7 @@ fn a_deadlock_between_a_table_lock_and_a_named_lock_ends_one_of_the_waits() {
         });
         admin.until_waiting(id);
         let outer = lock.acquire(&mut other).map(drop);
-        // The server chooses whose wait it ends; either way it ends one, and the other goes on.
+        // The server chooses which wait it ends. The other one then succeeds.
         if outer.is_err() {
             assert!(matches!(outer, Err(Error::Deadlock { .. })), "{outer:?}");
             named.release(&mut other).unwrap();
@@ -60,7 +60,8 @@ fn a_body_that_the_server_rolled_back_leaves_the_session_as_it_was() {
     thread::scope(|threads| {
         let inside = threads.spawn(move || {
             TableLock::new().write::<Place>().with(inside, |conn| {
-                // Rows of locked tables belong to nobody else: deadlocks take a body that lets go.
+                // No other connection can lock rows of locked tables, so this takes a body that
+                // unlocks.
                 conn.batch_execute("UNLOCK TABLES")?;
                 write(conn, 1)?;
                 written.send(()).unwrap();
@@ -70,7 +71,7 @@ fn a_body_that_the_server_rolled_back_leaves_the_session_as_it_was() {
         });
         other_goes.recv().unwrap();
         other.batch_execute("BEGIN").unwrap();
-        // More rows than the other has, so that it is not the one that is rolled back.
+        // It writes more rows than the body, so that the body is the one that is rolled back.
         write(&mut other, 2).unwrap();
         write(&mut other, 3).unwrap();
         for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! What others can and cannot do while tables are locked, and what the connection itself can.
+//! Access to locked tables: from other connections, and from the connection that holds the lock.
 
 use std::thread;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn other_connections_can_read_but_not_write_tables_locked_for_reading() {
     assert!(is_readable(&db, "customers"));
     assert!(!is_writable(&db, "customers"));
     assert!(is_writable(&db, "places"));
-    // Readers share it.
+    // Readers share the lock.
     let mut other = db.connect();
     let shared = TableLock::new().read::<Customer>().timeout(Duration::ZERO);
     shared.acquire(&mut other).unwrap().release().unwrap();
@@ -158,7 +158,7 @@ fn named_locks_work_inside_a_table_lock_and_outlast_it() {
     assert_eq!(count_and_release_locks(conn), 1);
     assert_eq!(logged(&db), ["under both"]);
 
-    // The other way round, too.
+    // A table lock works inside a named lock, too.
     let mut guard = named.acquire(conn).unwrap();
     all_tables().with(&mut guard, |conn| log(conn, "under both")).unwrap();
     assert!(guard.is_still_held().unwrap());

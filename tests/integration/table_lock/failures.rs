@@ -1,4 +1,4 @@
-//! What goes wrong on the way to a table lock, and under one.
+//! Failures while acquiring a table lock, and under one.
 
 use std::thread;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::support::table_checks::{
 };
 use crate::support::user::User;
 
-/// Locks `audit_log` at once, and then has to wait for `places` while others hold it.
+/// Locks `audit_log` at once, and then waits for `places` if another connection holds it.
 fn second_is_waited_for() -> TableLock {
     TableLock::new().write::<audit_log::table>().write::<Place>()
 }
 
-/// The acquire fails, and leaves all as it was.
+/// Expects that the acquire fails and leaves the session as it was.
 #[track_caller]
 fn fails_in(settings: &str, db: &Database, conn: &mut MysqlConnection, lock: &TableLock) -> Error {
     conn.batch_execute(settings).unwrap();
@@ -31,14 +31,14 @@ fn fails_in(settings: &str, db: &Database, conn: &mut MysqlConnection, lock: &Ta
     assert_eq!(depth(conn), Some(0), "after {settings}: {error:?}");
     assert!(!is_broken(conn), "after {settings}: {error:?}");
     assert!(!has_open_transaction(conn), "after {settings}: {error:?}");
-    // The others may be held by somebody else.
+    // Another connection may hold the other tables.
     let mut other = db.connect();
     other.batch_execute("SET lock_wait_timeout = 1; LOCK TABLES audit_log WRITE").unwrap();
     conn.batch_execute("SET autocommit = 1").unwrap();
     error
 }
 
-/// The same, whatever the session was.
+/// Expects the same in each kind of session.
 #[track_caller]
 fn fails(db: &Database, conn: &mut MysqlConnection, lock: &TableLock) -> Error {
     let [first, second, third] = SESSIONS;
@@ -68,7 +68,7 @@ fn a_missing_privilege_on_one_table_leaves_nothing_locked() {
     let error = fails(&db, &mut conn, &second_is_waited_for());
     assert!(matches!(error, Error::Diesel(DieselError::DatabaseError(..))), "{error:?}");
     assert_all_free(&db);
-    // These two are all that it takes.
+    // These two privileges are enough.
     let lock = TableLock::new().write::<audit_log::table>();
     lock.with(&mut conn, |conn| log(conn, "with few privileges")).unwrap();
     assert_eq!(logged(&db), ["with few privileges"]);
@@ -121,7 +121,7 @@ fn a_killed_wait_is_interrupted_and_leaves_the_session_as_it_was() {
 #[test]
 fn a_wait_cut_short_by_max_statement_time_is_interrupted() {
     if server::is_mysql() {
-        // `max_execution_time` is for `SELECT` alone.
+        // `max_execution_time` applies only to `SELECT`.
         return;
     }
     let db = Database::with_tables();
@@ -168,7 +168,7 @@ fn a_connection_killed_in_the_body_leaves_nothing_locked_or_written() {
         [(|failed| failed, false), (|_| Ok(0), false), (|_| Err(DieselError::NotFound), true)];
     let db = Database::with_tables();
     let mut admin = Admin::new();
-    for (answer, is_the_bodys_own) in answers {
+    for (answer, is_the_bodys) in answers {
         let mut conn = db.connect();
         let id = connection_id(&mut conn);
         let ended = all_tables().with(&mut conn, |conn| {
@@ -177,8 +177,8 @@ fn a_connection_killed_in_the_body_leaves_nothing_locked_or_written() {
             admin.until_gone(id);
             answer(log(conn, "on a dead connection"))
         });
-        // The body's error comes before one of the rollback.
-        assert_eq!(ended.unwrap_err() == DieselError::NotFound, is_the_bodys_own);
+        // The body's error takes precedence over that of the rollback.
+        assert_eq!(ended.unwrap_err() == DieselError::NotFound, is_the_bodys);
         assert!(is_broken(&mut conn));
         until_all_free(&db);
         assert_eq!(logged(&db), [""; 0]);
@@ -195,7 +195,7 @@ fn a_connection_whose_session_cannot_be_restored_is_closed() {
         let mut conn = db.connect();
         let id = connection_id(&mut conn);
         let mut guard = all_tables().acquire(&mut conn).unwrap();
-        // A value that the server refuses stands for whatever may keep it from obeying.
+        // A value that the server refuses stands for any reason why restoring may fail.
         guard.batch_execute("SET sql_mode = 'STRICT_ALL_TABLES', @diesel_locks_wait = -1").unwrap();
         end(guard);
         assert!(is_broken(&mut conn));

@@ -1,5 +1,5 @@
-//! `KILL QUERY` at any moment, also between two statements of a batch: nothing hangs, nothing stays
-//! locked, and the session is as it was, or the connection is given up.
+//! `KILL QUERY` at any moment, even between two statements of a batch: nothing hangs, nothing stays
+//! locked, and the session is as it was unless the connection is closed.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +23,11 @@ fn tries() -> impl Iterator<Item = usize> {
     storms::tries(100, Duration::from_secs(3)).map(|n| n as usize)
 }
 
-/// Somebody who kills what a connection does.
+/// A thread that kills the queries of a connection.
 struct Killer {
     admin: Admin,
     id: u64,
-    /// How long to wait between two kills, so that they strike at another moment in each try.
+    /// How long to wait between two kills, so that they come at a different moment in each try.
     delay: usize,
 }
 
@@ -50,7 +50,7 @@ impl Killer {
     }
 }
 
-/// A connection of the test, and what its session was.
+/// A connection, and the state in which its session was.
 struct Victim {
     conn: MysqlConnection,
     id: u64,
@@ -65,15 +65,15 @@ impl Victim {
         Self { conn, id, found }
     }
 
-    /// Whether the connection is still good; if it is, all must be as it was.
+    /// Returns whether the connection is still usable. If it is, everything must be as it was.
     #[track_caller]
     fn is_as_it_was(&mut self, db: &Database, what: &str) -> bool {
-        // A kill that was sent already may strike these.
+        // A kill that was already sent may hit these.
         for _ in 0..2 {
             let _ = self.conn.batch_execute("DO 0");
         }
         if is_broken(&mut self.conn) {
-            // To be thrown away; the server has let go by itself, without waiting for that.
+            // The server unlocks the tables without waiting until the connection is dropped.
             until_all_free(db);
             return false;
         }
@@ -111,7 +111,7 @@ fn storm(what: &'static str, call: Call) {
                 }
             }
         }
-        println!("{what}: of {calls} calls {failed} failed, {lost} connections given up");
+        println!("{what}: {failed} of {calls} calls failed, {lost} connections closed");
     });
 }
 
@@ -120,7 +120,7 @@ fn a_killed_acquire_locks_all_tables_or_none() {
     storm("acquire", |killer, conn| {
         let acquired = killer.during(|| all_tables().acquire(conn));
         let mut guard = acquired?;
-        // A kill that was sent already may strike the first.
+        // A kill that was already sent may hit the first query.
         let _ = guard.batch_execute("DO 0");
         log(&mut guard, "locked")?;
         guard.release().map(drop)
@@ -171,7 +171,8 @@ fn a_refused_acquire_under_repeated_kills_leaves_the_open_transaction_alone() {
         let mut killer = Killer { admin: Admin::new(), id: 0, delay: 0 };
         let (mut calls, mut kept) = (0, 0);
         let mut tries = tries();
-        // A storm that is too dense to keep a connection becomes thinner with each try.
+        // If the kills are too frequent to keep a connection, they become less frequent with each
+        // try.
         while tries.next().is_some() || kept == 0 {
             assert!(calls < 1_000, "no connection is ever kept");
             let mut conn = db.connect();

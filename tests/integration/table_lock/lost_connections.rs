@@ -1,5 +1,4 @@
-//! Connections that are lost on the way to the server or killed there, at every request of a table
-//! lock.
+//! Connections that are cut or killed at any request of a table lock.
 
 use std::thread;
 use std::time::Duration;
@@ -16,9 +15,9 @@ use crate::support::watchdog;
 
 type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
 
-/// Cuts the connection at each request of a call in turn, in each of the ways, and expects every
-/// time a connection that a pool throws away, tables that are free, and two rows or none.
-fn cut_everywhere(call: Call, tells: bool) {
+/// Cuts the connection at each request of a call in turn, in every way, and expects each time a
+/// connection that a pool discards, free tables, and two rows or none.
+fn cut_everywhere(call: Call, reports: bool) {
     watchdog(move || {
         let db = Database::with_tables();
         for cut in Cut::ALL {
@@ -34,7 +33,7 @@ fn cut_everywhere(call: Call, tells: bool) {
                     break;
                 }
                 let place = format!("{cut:?} at request {requests}");
-                if tells {
+                if reports {
                     assert!(matches!(result, Err(Error::Diesel(_))), "{place}: {result:?}");
                 }
                 assert!(is_broken(&mut conn), "{place}");

@@ -1,4 +1,4 @@
-//! What a table may be called, and which names the servers never get to see.
+//! Names of tables, and names that are refused before anything is sent.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -106,7 +106,7 @@ fn a_name_that_the_server_would_not_refuse_clearly_is_refused_before_anything_is
             });
             let refused = refused.unwrap();
             assert!(
-                matches!(&refused, Error::InvalidName { name: told, .. } if *told == name),
+                matches!(&refused, Error::InvalidName { name: refused, .. } if *refused == name),
                 "{refused:?}"
             );
             assert!(refused.to_string().contains(": it "), "{refused}");
@@ -122,13 +122,13 @@ fn a_database_with_such_a_name_is_refused_with_that_name() {
         let lock = TableLock::new().write_table((name, "audit_log"));
         let refused = lock.acquire(&mut conn).map(drop).unwrap_err();
         assert!(
-            matches!(&refused, Error::InvalidName { name: told, .. } if *told == name),
+            matches!(&refused, Error::InvalidName { name: refused, .. } if *refused == name),
             "{refused:?}"
         );
     }
 }
 
-/// Nothing is locked, and the session is as it was, whatever it was.
+/// Expects that the acquire fails, locks nothing and leaves each kind of session as it was.
 fn failed(db: &Database, lock: &TableLock) -> Error {
     let mut last = None;
     for settings in SESSIONS {
@@ -158,7 +158,7 @@ fn a_name_that_is_too_long_is_an_invalid_name() {
         assert!(matches!(error, Error::InvalidName { .. }), "{error:?}");
         assert!(error.to_string().contains(&long), "{error}");
     }
-    // 64 characters are not too many.
+    // A name of 64 characters is not too long.
     let longest = TableLock::new().read_table("x".repeat(64));
     let error = failed(&db, &longest);
     assert!(matches!(error, Error::Diesel(DieselError::DatabaseError(..))), "{error:?}");
@@ -242,8 +242,8 @@ fn errors_are_recognized_in_every_language() {
         bare.batch_execute(&set).unwrap();
         let busy = lock.acquire(&mut conn).map(drop).unwrap_err();
         assert!(matches!(busy, Error::Timeout { .. }), "{language}: {busy:?}");
-        let homeless = lock.acquire(&mut bare).map(drop).unwrap_err();
-        assert!(matches!(homeless, Error::NoDatabase), "{language}: {homeless:?}");
+        let without_database = lock.acquire(&mut bare).map(drop).unwrap_err();
+        assert!(matches!(without_database, Error::NoDatabase), "{language}: {without_database:?}");
         let long = TableLock::new().read_table("x".repeat(65)).acquire(&mut conn).map(drop);
         assert!(matches!(long, Err(Error::InvalidName { .. })), "{language}: {long:?}");
         conn.batch_execute("BEGIN").unwrap();

@@ -1,4 +1,4 @@
-//! Guards of table locks that own their connection, and pools.
+//! Guards of table locks that own a connection, and connection pools.
 
 use std::thread;
 use std::time::Duration;
@@ -45,11 +45,11 @@ fn the_tables_are_free_before_the_connection_is_back_in_its_pool() {
     for end in ends.into_iter().cycle().take(30) {
         let guard = all_tables().acquire_owned(pool.get().unwrap()).unwrap();
         let ending = thread::spawn(move || end(guard));
-        // There is one connection, so that this waits for it to come back.
+        // The pool has one connection, so this waits until it is returned.
         let mut back = pool.get().unwrap();
         assert_all_free(&db);
         assert_eq!((session(&mut back), depth(&mut back)), (found, Some(0)));
-        assert_eq!(connection_id(&mut back), id, "thrown away for nothing");
+        assert_eq!(connection_id(&mut back), id, "discarded without a reason");
         drop(back);
         ending.join().unwrap();
     }
@@ -113,7 +113,8 @@ fn a_pool_discards_a_connection_that_was_lost_under_a_guard() {
     let db = Database::with_tables();
     let (proxy, mut admin) = (Proxy::new(), Admin::new());
     let manager = ConnectionManager::<MysqlConnection>::new(db.url_through(&proxy));
-    // It does not test what it hands out, so that it relies on what the guard leaves behind.
+    // The pool does not test connections on checkout, so it relies on the state that the guard
+    // leaves.
     let pool = Pool::builder().max_size(1).test_on_check_out(false).build(manager).unwrap();
     let ends: [fn(TableLockGuard<Pooled>); 4] = [
         drop,
@@ -126,7 +127,7 @@ fn a_pool_discards_a_connection_that_was_lost_under_a_guard() {
         let id = connection_id(&mut conn);
         let mut guard = all_tables().acquire_owned(conn).unwrap();
         log(&mut guard, "lost").unwrap();
-        // By the network, and by an administrator.
+        // Lost by the network, or killed by an administrator.
         if n % 2 == 0 {
             proxy.cut_now();
         } else {

@@ -1,4 +1,4 @@
-//! Random table names: each is locked exactly as it is, or refused.
+//! Random table names: each is used unchanged, or refused.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ fn is_identifier(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c| c == '\0' || c > '\u{ffff}')
 }
 
-/// Locks as described, and runs the statement under the lock, which lets it use nothing else.
+/// Acquires the lock and runs the statement under it. No other table can be used then.
 fn use_alone(
     conn: &mut MysqlConnection,
     lock: &TableLock,
@@ -40,7 +40,7 @@ fn expect_refused(conn: &mut MysqlConnection, lock: &TableLock) -> Result<(), Te
 fn any_table_name_is_used_unchanged_or_refused() {
     let db = Database::with_tables();
     let conn = RefCell::new(db.connect());
-    // The server needs five bytes of a file's name for a character like these, and has 255.
+    // The server encodes a character like these in five bytes of a file name, which may have 255.
     let names = prop_oneof![3 => name(character(), 40), 1 => name(any_character(), 40)];
     runner()
         .run(&names, |name| {

@@ -1,4 +1,4 @@
-//! What each call of a table lock costs, counted on the wire.
+//! The round trips of each call of a table lock, counted on the wire.
 
 use std::time::Duration;
 
@@ -59,11 +59,11 @@ fn tables_are_locked_by_one_batch_that_begins_the_transaction() {
     let (db, proxy) = (Database::with_tables(), Proxy::new());
     let mut conn = db.connect_through(&proxy);
     let lock = all_tables();
-    let asked = proxy.record(|| {
+    let requests = proxy.record(|| {
         lock.acquire(&mut conn).unwrap().release().unwrap();
     });
-    let batches: Vec<_> = asked.iter().filter(|asked| asked.starts_with("query")).collect();
-    let [begin, commit, end] = batches[..] else { panic!("{asked:#?}") };
+    let batches: Vec<_> = requests.iter().filter(|request| request.starts_with("query")).collect();
+    let [begin, commit, end] = batches[..] else { panic!("{requests:#?}") };
     let begin: Vec<_> = begin.split("; ").collect();
     let [idle, transaction, session, lock_tables, idle_again] = begin[..] else {
         panic!("{begin:#?}")
@@ -98,8 +98,8 @@ fn a_lock_displays_the_statement_that_is_sent_once() {
     let (db, proxy) = (Database::with_tables(), Proxy::new());
     let mut conn = db.connect_through(&proxy);
     let lock = TableLock::new().write::<audit_log::table>().read_as::<audit_log::table>("a`b");
-    let asked = proxy.record(|| drop(lock.acquire(&mut conn).unwrap()));
-    let sent = asked.iter().filter(|asked| asked.contains("LOCK TABLES `")).count();
-    assert_eq!(sent, 1, "{asked:#?}");
-    assert!(asked.iter().any(|asked| asked.contains(&lock.to_string())), "{asked:#?}");
+    let requests = proxy.record(|| drop(lock.acquire(&mut conn).unwrap()));
+    let sent = requests.iter().filter(|request| request.contains("LOCK TABLES `")).count();
+    assert_eq!(sent, 1, "{requests:#?}");
+    assert!(requests.iter().any(|request| request.contains(&lock.to_string())), "{requests:#?}");
 }

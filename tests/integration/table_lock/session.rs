@@ -1,5 +1,5 @@
-//! Every way out of a table lock leaves the session as it was found, the tables unlocked, and
-//! Diesel's transaction depth at nothing.
+//! Every way out of a table lock leaves the session as it was, the tables unlocked, and Diesel
+//! without an open transaction.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::table_checks::{
     is_broken, log, logged, session,
 };
 
-/// Whether the write that every way out makes is there in the end.
+/// Whether the row that is written under the lock is there in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Write {
     Committed,
@@ -23,7 +23,7 @@ enum Write {
 }
 
 #[track_caller]
-fn leaves_all_as_it_was(expected: Write, way: impl Fn(&mut MysqlConnection)) {
+fn leaves_everything_as_it_was(expected: Write, way: impl Fn(&mut MysqlConnection)) {
     for settings in SESSIONS {
         let db = Database::with_tables();
         let mut conn = db.connect();
@@ -39,7 +39,7 @@ fn leaves_all_as_it_was(expected: Write, way: impl Fn(&mut MysqlConnection)) {
         let written = !logged(&db).is_empty();
         assert_eq!(written, expected == Write::Committed, "after {settings}");
 
-        // The connection goes on, with locks and with transactions.
+        // The connection can still lock tables and begin transactions.
         all_tables().with(&mut conn, |conn| log(conn, "locked again")).unwrap();
         conn.transaction(|conn| log(conn, "and not locked")).unwrap();
         assert_eq!(session(&mut conn), found, "after {settings}");
@@ -69,19 +69,19 @@ fn begin_and_forget(conn: &mut MysqlConnection) {
 
 #[test]
 fn a_body_that_succeeds_commits_and_restores_the_session() {
-    leaves_all_as_it_was(Write::Committed, |conn| with(conn, |_| Ok(())).unwrap());
+    leaves_everything_as_it_was(Write::Committed, |conn| with(conn, |_| Ok(())).unwrap());
 }
 
 #[test]
 fn a_body_that_fails_rolls_back_and_restores_the_session() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         assert_eq!(with(conn, |_| Err(DieselError::NotFound)), Err(DieselError::NotFound));
     });
 }
 
 #[test]
 fn a_body_whose_statement_fails_rolls_back_and_restores_the_session() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let failed = with(conn, |conn| conn.batch_execute("SELECT * FROM no_such_table"));
         assert!(matches!(failed, Err(DieselError::DatabaseError(..))), "{failed:?}");
     });
@@ -89,37 +89,37 @@ fn a_body_whose_statement_fails_rolls_back_and_restores_the_session() {
 
 #[test]
 fn a_body_that_panics_rolls_back_and_restores_the_session() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
-        let panic = catch_unwind(AssertUnwindSafe(|| with(conn, |_| panic!("the body's"))));
-        assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "the body's");
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
+        let panic = catch_unwind(AssertUnwindSafe(|| with(conn, |_| panic!("in the body"))));
+        assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "in the body");
     });
 }
 
 #[test]
 fn a_released_guard_commits_and_restores_the_session() {
-    leaves_all_as_it_was(Write::Committed, |conn| {
+    leaves_everything_as_it_was(Write::Committed, |conn| {
         acquire(conn).release().unwrap();
     });
 }
 
 #[test]
 fn a_rolled_back_guard_restores_the_session() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         acquire(conn).rollback().unwrap();
     });
 }
 
 #[test]
 fn a_dropped_guard_rolls_back_and_restores_the_session() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| drop(acquire(conn)));
+    leaves_everything_as_it_was(Write::RolledBack, |conn| drop(acquire(conn)));
 }
 
 #[test]
 fn a_guard_dropped_by_a_panic_rolls_back_and_restores_the_session() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let panic = catch_unwind(AssertUnwindSafe(|| {
             let _guard = acquire(conn);
-            panic!("the caller's");
+            panic!("in the caller");
         }));
         assert!(panic.is_err());
     });
@@ -127,7 +127,7 @@ fn a_guard_dropped_by_a_panic_rolls_back_and_restores_the_session() {
 
 #[test]
 fn a_nested_transaction_that_fails_with_the_body_is_rolled_back() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let failed = with(conn, |conn| {
             conn.transaction(|conn| {
                 log(conn, "deeper")?;
@@ -140,24 +140,24 @@ fn a_nested_transaction_that_fails_with_the_body_is_rolled_back() {
 
 #[test]
 fn a_nested_transaction_left_open_is_rolled_back() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let mut guard = acquire(conn);
         begin_and_forget(&mut guard);
         begin_and_forget(&mut guard);
         let refused = guard.release().map(drop);
         assert!(matches!(refused, Err(Error::InTransaction)), "{refused:?}");
     });
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let mut guard = acquire(conn);
         begin_and_forget(&mut guard);
         guard.rollback().unwrap();
     });
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let mut guard = acquire(conn);
         begin_and_forget(&mut guard);
         drop(guard);
     });
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let failed = with(conn, |conn| {
             begin_and_forget(conn);
             Err(DieselError::NotFound)
@@ -168,7 +168,7 @@ fn a_nested_transaction_left_open_is_rolled_back() {
 
 #[test]
 fn a_nested_transaction_left_open_by_a_caught_panic_is_rolled_back() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let refused = with(conn, |conn| {
             let caught = catch_unwind(AssertUnwindSafe(|| {
                 conn.transaction(|_| -> QueryResult<()> { panic!("in a savepoint") })
@@ -182,11 +182,11 @@ fn a_nested_transaction_left_open_by_a_caught_panic_is_rolled_back() {
 
 #[test]
 fn a_body_that_ends_the_transaction_itself_gets_an_error() {
-    leaves_all_as_it_was(Write::Committed, |conn| {
+    leaves_everything_as_it_was(Write::Committed, |conn| {
         let ended = with(conn, AnsiTransactionManager::commit_transaction);
         assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
     });
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let ended = with(conn, AnsiTransactionManager::rollback_transaction);
         assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
     });
@@ -199,16 +199,16 @@ fn writes_after_the_end_of_the_transaction_are_rolled_back() {
         log(conn, "after the end, without autocommit")?;
         Ok(())
     }
-    leaves_all_as_it_was(Write::Committed, |conn| {
+    leaves_everything_as_it_was(Write::Committed, |conn| {
         let ended = with(conn, ends_it_and_writes_more);
         assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
     });
-    leaves_all_as_it_was(Write::Committed, |conn| {
+    leaves_everything_as_it_was(Write::Committed, |conn| {
         let mut guard = acquire(conn);
         ends_it_and_writes_more(&mut guard).unwrap();
         guard.rollback().unwrap();
     });
-    leaves_all_as_it_was(Write::Committed, |conn| {
+    leaves_everything_as_it_was(Write::Committed, |conn| {
         let mut guard = acquire(conn);
         ends_it_and_writes_more(&mut guard).unwrap();
         drop(guard);
@@ -218,7 +218,7 @@ fn writes_after_the_end_of_the_transaction_are_rolled_back() {
 #[test]
 fn a_body_that_unlocks_begins_or_locks_in_plain_sql_leaves_the_session_restored() {
     for sql in ["UNLOCK TABLES", "BEGIN", "LOCK TABLES audit_log WRITE", "SET autocommit = 1"] {
-        leaves_all_as_it_was(Write::Committed, |conn| {
+        leaves_everything_as_it_was(Write::Committed, |conn| {
             with(conn, |conn| conn.batch_execute(sql)).unwrap();
         });
     }
@@ -227,16 +227,16 @@ fn a_body_that_unlocks_begins_or_locks_in_plain_sql_leaves_the_session_restored(
 #[test]
 fn variables_that_the_body_changes_are_restored() {
     let changed = "SET innodb_table_locks = 0, lock_wait_timeout = 99";
-    leaves_all_as_it_was(Write::Committed, |conn| {
+    leaves_everything_as_it_was(Write::Committed, |conn| {
         with(conn, |conn| conn.batch_execute(changed)).unwrap();
     });
 }
 
 #[test]
 fn a_failed_commit_rolls_back_and_restores_the_session() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let mut guard = acquire(conn);
-        // Diesel refuses to commit then, on a connection that lives.
+        // Diesel then refuses to commit, although the connection is alive.
         AnsiTransactionManager::transaction_manager_status_mut(&mut *guard).set_in_error();
         let failed = guard.release().map(drop);
         assert!(
@@ -248,7 +248,7 @@ fn a_failed_commit_rolls_back_and_restores_the_session() {
 
 #[test]
 fn the_bodys_error_takes_precedence_over_the_rollbacks() {
-    leaves_all_as_it_was(Write::RolledBack, |conn| {
+    leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let failed = with(conn, |conn| {
             AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
             Err(DieselError::NotFound)
@@ -283,7 +283,7 @@ fn a_forgotten_guard_leaves_a_connection_that_pools_discard() {
     let again = all_tables().acquire(&mut conn).map(drop);
     assert!(matches!(again, Err(Error::InTransaction)), "{again:?}");
 
-    // The next lock does not take what the forgotten one had set for what the session was.
+    // The next lock does not mistake the settings of the forgotten one for those of the session.
     AnsiTransactionManager::rollback_transaction(&mut conn).unwrap();
     all_tables().with(&mut conn, |conn| log(conn, "later")).unwrap();
     assert_eq!(session(&mut conn), found);

@@ -1,4 +1,4 @@
-//! The statement that a table lock sends: which tables, at which level, under which name.
+//! The statement that a table lock sends: its tables, with their levels and aliases.
 
 use diesel_locks::{LockableTable, Parents, TableLock, TableName};
 

@@ -12,7 +12,7 @@ use crate::support::schema::Database;
 use crate::support::server::{Admin, connection_id};
 use crate::support::table_checks::{Customer, Place, Restaurant, session};
 
-fn waits(lock: &TableLock, conn: &mut MysqlConnection) -> (Duration, Error) {
+fn wait(lock: &TableLock, conn: &mut MysqlConnection) -> (Duration, Error) {
     let started = Instant::now();
     let error = lock.acquire(conn).map(drop).unwrap_err();
     (started.elapsed(), error)
@@ -24,14 +24,14 @@ fn a_timeout_is_rounded_up_and_reported_as_applied() {
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
     let lock = TableLock::new().read::<Customer>().write::<Restaurant>();
-    for (asked, told) in [(0, 1), (1_200, 2)] {
-        let (waited, error) = waits(&lock.clone().timeout(Duration::from_millis(asked)), &mut conn);
+    for (asked, applied) in [(0, 1), (1_200, 2)] {
+        let (waited, error) = wait(&lock.clone().timeout(Duration::from_millis(asked)), &mut conn);
         let Error::Timeout { what, limit, holder, .. } = &error else { panic!("{error:?}") };
         assert_eq!(what, "`customers` READ, `restaurants` WRITE, `places` WRITE");
-        assert_eq!((*limit, *holder), (Duration::from_secs(told), None));
+        assert_eq!((*limit, *holder), (Duration::from_secs(applied), None));
         assert!(error.to_string().contains("`places` WRITE was not free within"), "{error}");
-        let told = Duration::from_secs(told);
-        assert!(waited >= told && waited < told + Duration::from_secs(5), "{waited:?}");
+        let applied = Duration::from_secs(applied);
+        assert!(waited >= applied && waited < applied + Duration::from_secs(5), "{waited:?}");
     }
 }
 
@@ -41,7 +41,7 @@ fn without_a_timeout_the_sessions_own_applies() {
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
     conn.batch_execute("SET lock_wait_timeout = 1").unwrap();
-    let (_, error) = waits(&TableLock::new().write::<Place>(), &mut conn);
+    let (_, error) = wait(&TableLock::new().write::<Place>(), &mut conn);
     assert!(
         matches!(error, Error::Timeout { limit, .. } if limit == Duration::from_secs(1)),
         "{error:?}"
@@ -53,7 +53,7 @@ fn the_longest_timeout_is_the_servers_maximum() {
     let db = Database::with_tables();
     let (mut conn, mut holder, mut admin) = (db.connect(), db.connect(), Admin::new());
     let id = connection_id(&mut conn);
-    // Otherwise the server itself would put in its largest value, with a warning.
+    // Otherwise the server itself would substitute its largest value, with a warning.
     conn.batch_execute("SET sql_mode = 'STRICT_ALL_TABLES'").unwrap();
     let lock = TableLock::new().write::<Place>().timeout(Duration::MAX);
     let guard = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
@@ -81,7 +81,7 @@ fn a_timeout_holds_while_another_transaction_has_checked_a_foreign_key() {
              BEGIN; INSERT INTO menus VALUES (1)",
         )
         .unwrap();
-    // MariaDB then waits for a lock of InnoDB, which `lock_wait_timeout` does not limit.
+    // MariaDB then waits for a lock of InnoDB, to which `lock_wait_timeout` does not apply.
     conn.batch_execute("SET innodb_lock_wait_timeout = 20").unwrap();
     let started = Instant::now();
     let lock = TableLock::new().write::<Restaurant>().timeout(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! Transactions that are open already: refused, and neither committed nor rolled back.
+//! Transactions that are already open: refused, and neither committed nor rolled back.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -10,7 +10,7 @@ use crate::support::table_checks::{
     all_tables, assert_all_free, depth, has_open_transaction, is_broken, log, logged, session,
 };
 
-/// The write that the transaction's owner made must be there to be committed, or rolled back.
+/// Expects that the owner of the transaction can still commit its write, or roll it back.
 #[track_caller]
 fn is_left_to_its_owner(begin: &str, commit: &str, roll_back: &str) {
     for (end, messages) in [(commit, vec!["the owner's"]), (roll_back, vec![])] {
@@ -52,7 +52,7 @@ fn a_transaction_begun_without_autocommit_is_refused_and_left_untouched() {
 
 #[test]
 fn an_open_xa_transaction_is_refused_and_left_untouched() {
-    // The name is the server's, for all of its databases.
+    // An XA transaction is known by its name in all databases of the server.
     let name = format!("'{}'", Database::new().name());
     let ended = |end: &str| format!("XA END {name}; XA PREPARE {name}; XA {end} {name}");
     is_left_to_its_owner(&format!("XA START {name}"), &ended("COMMIT"), &ended("ROLLBACK"));
@@ -72,8 +72,8 @@ fn a_read_only_transaction_is_refused_and_keeps_its_snapshot() {
         let before: i64 = audit_log::table.count().get_result(&mut conn).unwrap();
         let refused = all_tables().acquire(&mut conn).map(drop);
         assert!(matches!(refused, Err(Error::InTransaction)), "{refused:?}");
-        log(&mut db.connect(), "meanwhile").unwrap();
-        // It still sees what it saw.
+        log(&mut db.connect(), "later").unwrap();
+        // It still sees the same rows.
         assert_eq!(audit_log::table.count().get_result(&mut conn), Ok(before));
         conn.batch_execute("COMMIT").unwrap();
     }

@@ -29,7 +29,7 @@ fn a_user_with_few_privileges_sees_everything_or_learns_what_is_missing() {
             };
             assert!(expected.iter().all(|part| remedy.contains(part)), "{remedy}");
         }
-        // What one user may not see is no verdict on another.
+        // A refusal for one user does not affect another one.
         if listings.any() {
             assert_eq!(held("", &mut root), ["lock"]);
             assert_eq!(held("", &mut root), ["lock"]);
@@ -92,7 +92,7 @@ alone! {
             }
             if !listings.plugin {
                 let _ = Lock::held_with_prefix("", &mut user.connect());
-                // The survey that everybody may ask, prepared, and then the one that was cached.
+                // The survey for unprivileged users is prepared, and then the cached one is used.
                 proxy.expect("held_with_prefix after another user", 5, || {
                     Lock::held_with_prefix("", conn).unwrap();
                 });

@@ -79,11 +79,11 @@ fn a_method_may_lock_with_its_own_connection() {
     struct Repository<Conn> {
         conn: Conn,
         id: i32,
-        limit: Duration,
+        timeout: Duration,
     }
 
     impl Repository<MysqlConnection> {
-        #[with_lock("repository-{}", self.id, conn = self.conn, timeout = self.limit)]
+        #[with_lock("repository-{}", self.id, conn = self.conn, timeout = self.timeout)]
         fn own(&mut self) -> QueryResult<bool> {
             let name = format!("repository-{}", self.id);
             self.id += 1;
@@ -104,11 +104,11 @@ fn a_method_may_lock_with_its_own_connection() {
     }
 
     let db = Database::new();
-    let limit = Duration::from_millis(100);
-    let mut own = Repository { conn: db.connect(), id: 1, limit };
+    let timeout = Duration::from_millis(100);
+    let mut own = Repository { conn: db.connect(), id: 1, timeout };
     assert!(own.own().unwrap());
     assert_eq!(count_and_release_locks(&mut own.conn), 0);
-    let mut borrowed = Repository { conn: &mut own.conn, id: own.id, limit };
+    let mut borrowed = Repository { conn: &mut own.conn, id: own.id, timeout };
     assert!(borrowed.borrowed().unwrap());
     assert!(borrowed.given(&mut db.connect()).unwrap());
 }

@@ -13,19 +13,19 @@ use crate::support::schema::Database;
 use crate::support::server::{Admin, connection_id};
 use crate::support::storms::StopOnDrop;
 
-/// Somebody who kills what the connection does, again and again, except where it is held off.
+/// A thread that kills the queries of a connection again and again, except while it is held off.
 pub(super) struct Storm {
-    /// Whom to strike.
+    /// The connection to kill queries of.
     target: AtomicU64,
-    striking: Mutex<()>,
-    /// A mutex is not fair: without this the killer would have it again before anybody else.
+    killing: Mutex<()>,
+    /// A mutex is not fair: without this the killer would lock it again before any other thread.
     calm: AtomicBool,
 }
 
 impl Storm {
     pub(super) fn during<T>(target: u64, body: impl FnOnce(&Storm) -> T) -> T {
-        let (target, striking) = (AtomicU64::new(target), Mutex::new(()));
-        let storm = Self { target, striking, calm: AtomicBool::new(false) };
+        let (target, killing) = (AtomicU64::new(target), Mutex::new(()));
+        let storm = Self { target, killing, calm: AtomicBool::new(false) };
         let over = AtomicBool::new(false);
         thread::scope(|threads| {
             threads.spawn(|| {
@@ -36,15 +36,14 @@ impl Storm {
                         thread::yield_now();
                         continue;
                     }
-                    // Many at once, at the pace of the server and not of the network; but not the
-                    // same pace each time, and with gaps in which something succeeds.
+                    // Many kills in one request, at the pace of the server and not of the network;
+                    // but not the same pace each time, and with gaps in which calls succeed.
                     round += 1;
-                    if let Ok(_striking) = storm.striking.lock() {
+                    if let Ok(_killing) = storm.killing.lock() {
                         let target = storm.target();
-                        let strike =
-                            format!("KILL QUERY {target}; DO SLEEP(0.0000{});", round % 10);
+                        let kill = format!("KILL QUERY {target}; DO SLEEP(0.0000{});", round % 10);
                         // The target may be gone.
-                        let _ = admin.0.batch_execute(&strike.repeat(8));
+                        let _ = admin.0.batch_execute(&kill.repeat(8));
                     }
                     for _ in 0..(round % 31) * 2_000 {
                         spin_loop();
@@ -60,14 +59,15 @@ impl Storm {
         self.target.load(Ordering::SeqCst)
     }
 
-    /// Holds the killer off, and lets a kill pass that was already sent.
+    /// Holds the killer off while the body runs, after a kill that was already sent has had its
+    /// effect.
     pub(super) fn calm<T>(
         &self,
         conn: &mut MysqlConnection,
         body: impl FnOnce(&mut MysqlConnection) -> T,
     ) -> T {
         self.calm.store(true, Ordering::SeqCst);
-        let held_off = self.striking.lock().unwrap();
+        let held_off = self.killing.lock().unwrap();
         for _ in 0..2 {
             let _ = conn.batch_execute("DO 0");
         }
@@ -77,8 +77,8 @@ impl Storm {
         result
     }
 
-    /// Struck so often that the library gave it up, a connection is closed, so that the server frees
-    /// what it held. Replaces such a connection.
+    /// Replaces a connection that the library has closed because of too many kills. The server then
+    /// frees its locks.
     pub(super) fn replace_if_broken(&self, conn: &mut MysqlConnection, db: &Database) -> bool {
         if !conn.is_broken() {
             return false;

@@ -1,4 +1,4 @@
-//! One of each call, on a server with an administrator's setting.
+//! One call of each kind, on a server with an administrator's setting.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -18,8 +18,8 @@ use crate::support::table_checks::{depth, log};
 
 pub(super) const LOCK: Lock = Lock::new("lock");
 const BUSY: Lock = Lock::new("busy");
-/// Longer than the administrator lets a statement take.
-const LIMIT: Duration = Duration::from_secs(2);
+/// Longer than the administrator allows a statement to take.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(QueryableByName)]
 struct Variable {
@@ -29,7 +29,7 @@ struct Variable {
     value: String,
 }
 
-/// All of a session's settings, those left out that every statement changes.
+/// Returns all variables of a session, except those that every statement changes.
 fn settings(conn: &mut MysqlConnection) -> BTreeMap<String, String> {
     const VOLATILE: [&str; 9] = [
         "error_count",
@@ -43,7 +43,7 @@ fn settings(conn: &mut MysqlConnection) -> BTreeMap<String, String> {
         "warning_count",
     ];
     let found: Vec<Variable> = diesel::sql_query("SHOW SESSION VARIABLES").load(conn).unwrap();
-    // Without autocommit the question itself may have begun a transaction.
+    // Without autocommit the query itself may have begun a transaction.
     conn.batch_execute("ROLLBACK").unwrap();
     let found = found.into_iter().map(|Variable { name, value }| (name, value));
     found.filter(|(name, _)| !VOLATILE.contains(&name.as_str())).collect()
@@ -56,10 +56,10 @@ fn assert_unchanged(setting: &str, conn: &mut MysqlConnection, found: &BTreeMap<
     assert_eq!(changed, [], "{setting}");
 }
 
-/// A server of the test's own; all else that is connected has its settings from before.
+/// A separate server. Connections that are already open keep their settings.
 pub(super) struct Scene {
     pub(super) server: PrivateServer,
-    /// Of an administrator who is not touched by what is set.
+    /// A connection of an administrator, which keeps its settings.
     pub(super) admin: Admin,
 }
 
@@ -69,7 +69,7 @@ impl Scene {
         let mut admin = Admin(server.connect("shop"));
         admin.0.batch_execute("CREATE USER app@'%'; GRANT ALL ON shop.* TO app@'%'").unwrap();
         if !server::is_mysql() {
-            // Where the server does not have it, held locks cannot be listed.
+            // If the server does not have the plugin, held locks cannot be listed.
             let _ = admin.0.batch_execute("INSTALL SONAME 'metadata_lock_info'");
         }
         Some(Self { server, admin })
@@ -89,7 +89,7 @@ impl Scene {
         assert_unchanged(setting, &mut conn, &found);
         self.table_lock_calls(setting, &mut conn, writes);
         assert_unchanged(setting, &mut conn, &found);
-        self.limits(setting, user, cuts_waits, writes);
+        self.timeouts(setting, user, cuts_waits, writes);
         assert_eq!(count_and_release_locks(&mut conn), 0, "{setting}");
     }
 
@@ -129,7 +129,7 @@ impl Scene {
         conn.batch_execute("ROLLBACK").unwrap();
     }
 
-    /// Whether the connection may write at all.
+    /// Returns whether the connection may write at all.
     fn transactions(&mut self, setting: &str, conn: &mut MysqlConnection) -> bool {
         let before = self.rows();
         let writes = log(conn, "without a transaction").is_ok();
@@ -188,8 +188,8 @@ impl Scene {
         guard.release().unwrap();
     }
 
-    /// How long is waited for what others hold.
-    fn limits(&mut self, setting: &str, user: &str, cuts_waits: bool, writes: bool) {
+    /// Checks how long the user waits for locks that another connection holds.
+    fn timeouts(&mut self, setting: &str, user: &str, cuts_waits: bool, writes: bool) {
         let mut other = self.server.connect_as(user);
         let held = BUSY.acquire(&mut other).unwrap();
         let busy = BUSY.try_acquire(&mut self.server.connect_as(user)).unwrap().is_none();
@@ -198,25 +198,25 @@ impl Scene {
         let mut locker = self.server.connect_as(user);
         let taken = writes.then(|| tables.acquire(&mut locker).unwrap());
         thread::scope(|threads| {
-            for limit in [Duration::from_millis(100), LIMIT] {
+            for timeout in [Duration::from_millis(100), TIMEOUT] {
                 let mut conn = self.server.connect_as(user);
                 threads.spawn(move || {
-                    let mut wait = || BUSY.timeout(limit).acquire(&mut conn).map(drop);
-                    if cuts_waits && limit == LIMIT {
+                    let mut wait = || BUSY.timeout(timeout).acquire(&mut conn).map(drop);
+                    if cuts_waits && timeout == TIMEOUT {
                         let ended = wait();
-                        let told = matches!(ended, Err(Error::Interrupted { .. }));
-                        assert!(told, "{setting}: {ended:?}");
+                        let expected = matches!(ended, Err(Error::Interrupted { .. }));
+                        assert!(expected, "{setting}: {ended:?}");
                         return;
                     }
-                    lasts_as_long_as(limit, || {
+                    lasts_as_long_as(timeout, || {
                         let ended = wait();
-                        let told = matches!(ended, Err(Error::Timeout { .. }));
-                        assert!(told, "{setting}: {ended:?}");
+                        let expected = matches!(ended, Err(Error::Timeout { .. }));
+                        assert!(expected, "{setting}: {ended:?}");
                     });
                 });
             }
             let mut conn = self.server.connect_as(user);
-            let tables = tables.clone().timeout(LIMIT);
+            let tables = tables.clone().timeout(TIMEOUT);
             threads.spawn(move || {
                 if !writes {
                     return;
