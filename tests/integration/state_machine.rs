@@ -217,11 +217,11 @@ impl<'d> Machine<'d> {
     }
 
     /// Checks that the holder of each lock is the one in the model, from any connection.
-    fn check(&mut self, asking: usize) -> Result<(), TestCaseError> {
+    fn check(&mut self, through: usize) -> Result<(), TestCaseError> {
         for name in &self.names {
             let lock = Lock::new(name).shortened();
             let holder = self.model.holder(name).map(|holder| self.clients[holder].1);
-            let (conn, _) = &mut self.clients[asking];
+            let (conn, _) = &mut self.clients[through];
             prop_assert_eq!(lock.holding_connection_id(conn).unwrap(), holder);
             prop_assert_eq!(lock.is_held(conn).unwrap(), holder.is_some());
         }

@@ -13,7 +13,7 @@ use super::tokens::{Named, exports, literals, paths, tokens};
 /// Literals with SQL outside of `statement`: how a table lock is displayed.
 const ALLOWED: [&str; 1] = ["\"LOCK TABLES {}\""];
 
-/// What begins a statement of SQL.
+/// The beginnings of SQL statements.
 const STATEMENTS: [&str; 19] = [
     "BEGIN",
     "COMMIT",

@@ -10,7 +10,7 @@ pub(super) struct Named {
     pub(super) line: usize,
 }
 
-/// The tokens of a file without its documentation, its unit tests and what else is for them alone.
+/// The tokens of a file without its documentation and its unit tests.
 pub(super) fn tokens(text: &str, file: &str) -> Vec<TokenTree> {
     let tokens = text.parse::<TokenStream>();
     without_tests(tokens.unwrap_or_else(|error| panic!("locks/src/{file}: {error}")))
@@ -25,7 +25,7 @@ fn without_tests(tokens: TokenStream) -> Vec<TokenTree> {
             kept.push(token);
             continue;
         }
-        // Of an attribute of the whole file.
+        // An attribute of the whole file has an exclamation mark.
         let is_inner =
             |next: &TokenTree| matches!(next, TokenTree::Punct(punct) if punct.as_char() == '!');
         tokens.next_if(is_inner);
@@ -65,7 +65,7 @@ fn colons(tokens: &[TokenTree]) -> bool {
     colon(tokens.first()) && colon(tokens.get(1))
 }
 
-/// What a file imports and exports by `use`.
+/// All paths that a file imports or exports by `use`.
 pub(super) fn exports(tokens: &[TokenTree]) -> Vec<Named> {
     let mut found = Vec::new();
     for (index, token) in tokens.iter().enumerate() {

@@ -14,6 +14,23 @@ use crate::support::{PATIENCE, until, watchdog};
 const LOCK: Lock = Lock::new("Lock").without_timeout();
 
 #[test]
+fn any_connection_can_query_the_holder_of_a_lock() {
+    const INSPECTED: Lock = Lock::new("inspected");
+    let db = Database::new();
+    let (mut conn, mut other) = (db.connect(), db.connect());
+    let id = connection_id(&mut conn);
+    assert!(!INSPECTED.is_held(&mut other).unwrap());
+    assert_eq!(INSPECTED.holding_connection_id(&mut other).unwrap(), None);
+
+    let mut guard = INSPECTED.acquire(&mut conn).unwrap();
+    for querying in [&mut other, &mut *guard] {
+        assert!(INSPECTED.is_held(querying).unwrap());
+        assert_eq!(INSPECTED.holding_connection_id(querying).unwrap(), Some(id));
+        assert!(!INSPECTED.server_wide().is_held(querying).unwrap());
+    }
+}
+
+#[test]
 fn the_holder_is_returned_with_its_activity() {
     let db = Database::new();
     let (mut conn, mut other) = (db.connect(), db.connect());
@@ -100,9 +117,9 @@ fn a_user_with_few_privileges_gets_only_the_connection_id() {
     let held = LOCK.acquire(&mut root).unwrap();
     let holder = LOCK.holder(&mut conn).unwrap().unwrap();
     assert_eq!(holder.connection_id, id);
-    let hidden =
-        [holder.user, holder.host, holder.database, holder.state, holder.statement].concat_told();
-    assert_eq!((hidden.as_str(), holder.in_state), ("", None));
+    let rest = [holder.user, holder.host, holder.database, holder.state, holder.statement];
+    let shown: String = rest.into_iter().flatten().collect();
+    assert_eq!((shown.as_str(), holder.in_state), ("", None));
     held.release().unwrap();
 
     // A user sees everything about its own connections.
@@ -122,16 +139,6 @@ fn a_user_with_the_process_privilege_gets_everything() {
     let _held = LOCK.acquire(&mut root).unwrap();
     let holder = LOCK.holder(&mut user.connect()).unwrap().unwrap();
     assert_eq!(holder.database.as_deref(), Some(db.name()));
-}
-
-trait Told {
-    fn concat_told(self) -> String;
-}
-
-impl<const N: usize> Told for [Option<String>; N] {
-    fn concat_told(self) -> String {
-        self.into_iter().flatten().collect()
-    }
 }
 
 #[test]

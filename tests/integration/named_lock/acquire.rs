@@ -247,22 +247,6 @@ fn all_locks_of_a_connection_can_be_released_at_once() {
 }
 
 #[test]
-fn any_connection_can_query_the_holder_of_a_lock() {
-    let db = Database::new();
-    let (mut conn, mut other) = (db.connect(), db.connect());
-    let id = connection_id(&mut conn);
-    assert!(!NIGHTLY.is_held(&mut other).unwrap());
-    assert_eq!(NIGHTLY.holding_connection_id(&mut other).unwrap(), None);
-
-    let mut guard = NIGHTLY.acquire(&mut conn).unwrap();
-    for asking in [&mut other, &mut *guard] {
-        assert!(NIGHTLY.is_held(asking).unwrap());
-        assert_eq!(NIGHTLY.holding_connection_id(asking).unwrap(), Some(id));
-        assert!(!NIGHTLY.server_wide().is_held(asking).unwrap());
-    }
-}
-
-#[test]
 fn a_lock_value_by_itself_locks_nothing() {
     let db = Database::new();
     let (mut conn, mut admin) = (db.connect(), Admin::new());

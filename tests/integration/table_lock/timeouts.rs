@@ -24,8 +24,8 @@ fn a_timeout_is_rounded_up_and_reported_as_applied() {
     let (mut conn, mut holder) = (db.connect(), db.connect());
     let _held = TableLock::new().write::<Place>().acquire(&mut holder).unwrap();
     let lock = TableLock::new().read::<Customer>().write::<Restaurant>();
-    for (asked, applied) in [(0, 1), (1_200, 2)] {
-        let (waited, error) = wait(&lock.clone().timeout(Duration::from_millis(asked)), &mut conn);
+    for (millis, applied) in [(0, 1), (1_200, 2)] {
+        let (waited, error) = wait(&lock.clone().timeout(Duration::from_millis(millis)), &mut conn);
         let Error::Timeout { what, limit, holder, .. } = &error else { panic!("{error:?}") };
         assert_eq!(what, "`customers` READ, `restaurants` WRITE, `places` WRITE");
         assert_eq!((*limit, *holder), (Duration::from_secs(applied), None));
