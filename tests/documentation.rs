@@ -1,4 +1,5 @@
-//! Compiles every Rust snippet of the README and the guide: `cargo test --doc -p diesel-locks-tests`.
+//! Compiles every Rust snippet of the README and the guide: `cargo test --doc -p
+//! diesel-locks-tests`.
 
 macro_rules! documents {
     ($($name:ident: $path:literal,)*) => {$(
@@ -12,6 +13,7 @@ documents! {
     readme: "../README.md",
     contributing: "../CONTRIBUTING.md",
     guide: "../docs/README.md",
+    guide_contributing: "../docs/contributing.md",
     named_locks: "../docs/named-locks.md",
     table_locks: "../docs/table-locks.md",
     attributes: "../docs/attributes.md",

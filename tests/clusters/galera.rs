@@ -10,12 +10,13 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_locks::TableLock;
 
-use crate::node::{Node, free_port, setting};
+use crate::free_port::free_port;
+use crate::node::{Node, setting};
 use crate::{
-    TABLES, each_node_has_named_locks_of_its_own, execute, ids, insert, inspect, orders, until,
+    TABLES, execute, ids, insert, inspect, named_locks_are_local_to_a_node, orders, until,
 };
 
-/// A node of the group at an address, or the first one of a new group.
+/// Starts a node of the group at a port, or the first node of a new group.
 fn node(folder: &Path, group: Option<u16>) -> (Node, u16) {
     let (base, transfer) = (free_port(), free_port());
     let mut options = vec![
@@ -61,7 +62,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The second node begins with a copy of the first one's data, which spares the tools of a real state transfer.
+/// Starts two nodes. The second one starts with a copy of the first one's data, which avoids the
+/// tools of a real state transfer.
 fn cluster(folder: &Path) -> [Node; 2] {
     let program = folder.join("wsrep_sst_position");
     fs::write(&program, include_str!("wsrep_sst_position")).unwrap();
@@ -85,15 +87,15 @@ fn execute_outside(node: &Node, sql: &str) {
 }
 
 #[test]
-fn galera() {
+fn named_locks_are_local_to_each_node_of_a_galera_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let nodes = cluster(folder.path());
-    server_names_the_danger(&nodes);
-    each_node_has_named_locks_of_its_own(&nodes);
+    inspection_warns_about_galera(&nodes);
+    named_locks_are_local_to_a_node(&nodes);
     a_table_that_one_node_has_locked_is_written_through_the_other(&nodes);
 }
 
-fn server_names_the_danger(nodes: &[Node; 2]) {
+fn inspection_warns_about_galera(nodes: &[Node; 2]) {
     for node in nodes {
         let (server, warnings) = inspect(node);
         assert!(server.galera);
@@ -105,8 +107,9 @@ fn a_table_that_one_node_has_locked_is_written_through_the_other(nodes: &[Node; 
     execute(&nodes[0], "DELETE FROM orders");
     let [mut one, mut other] = nodes.each_ref().map(Node::connect);
     let mut guard = TableLock::new().write::<orders::table>().acquire(&mut one).unwrap();
-    // The holder writes nothing itself: its commit would wait for the other's write, and that for its lock.
-    assert_eq!(insert(&mut other, 2), Ok(1), "the other node knows of the lock");
+    // The holder writes nothing itself, because its commit would wait for the other node's write,
+    // which would wait for the lock.
+    assert_eq!(insert(&mut other, 2), Ok(1), "the other node respects the lock");
     assert_eq!(ids(&mut other), [2]);
     assert_eq!(ids(&mut guard), [0; 0]);
     guard.release().unwrap();

@@ -8,8 +8,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_locks::{Error, Lock, TableLock};
 
-use crate::node::{Node, free_port, setting};
-use crate::{TABLES, each_node_has_named_locks_of_its_own, insert, inspect, orders, until};
+use crate::free_port::free_port;
+use crate::node::{Node, setting};
+use crate::{TABLES, insert, inspect, named_locks_are_local_to_a_node, orders, until};
 
 const GROUP: &str = "6a1f7a3e-0f0b-4c7e-9d63-5b1d2c3e4f50";
 
@@ -61,16 +62,16 @@ fn online(node: &Node) -> i64 {
 }
 
 #[test]
-fn group_replication() {
+fn locks_are_local_to_each_member_of_a_replication_group() {
     let folder = tempfile::tempdir().unwrap();
     let nodes = cluster(folder.path());
-    server_knows_each_ones_role(&nodes);
-    each_node_has_named_locks_of_its_own(&nodes);
+    inspection_reports_the_role_of_each_member(&nodes);
+    named_locks_are_local_to_a_node(&nodes);
     a_secondary_refuses_to_lock_tables_for_writing(&nodes);
     locks_stay_behind_when_another_becomes_the_primary(&nodes);
 }
 
-fn server_knows_each_ones_role(nodes: &[Node; 2]) {
+fn inspection_reports_the_role_of_each_member(nodes: &[Node; 2]) {
     for (node, (expected, read_only)) in nodes.iter().zip([("PRIMARY", false), ("SECONDARY", true)])
     {
         let (server, warnings) = inspect(node);

@@ -1,23 +1,24 @@
-//! Locks in real clusters, of two nodes each: what each node knows of the other's locks, and what `Server` says there.
+//! Locks in real clusters of two nodes: whether a node respects the locks of the other, and what
+//! `Server` reports.
 //!
-//! `./dev test clusters` runs it, and sets what it needs.
-// A test says what it expects by unwrapping it, and its name is its documentation.
+//! `./dev test clusters` runs it, and sets the environment variables that it needs.
+// Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../integration/support/free_port.rs"]
+mod free_port;
 mod galera;
 mod group_replication;
 mod node;
-
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+#[path = "../integration/support/wait.rs"]
+mod wait;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_locks::{Lock, Server};
 
 use crate::node::Node;
-
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::wait::until;
 
 diesel::table! {
     orders (id) {
@@ -27,16 +28,6 @@ diesel::table! {
 
 const TABLES: &str = "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY)";
 
-/// Asks again and again.
-fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let started = Instant::now();
-    let (_open, never) = mpsc::channel::<()>();
-    while !seen() {
-        assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?}, but never seen: {what}");
-        let _ = never.recv_timeout(Duration::from_millis(50));
-    }
-}
-
 fn insert(conn: &mut MysqlConnection, id: i32) -> QueryResult<usize> {
     diesel::insert_into(orders::table).values(orders::id.eq(id)).execute(conn)
 }
@@ -45,7 +36,7 @@ fn ids(conn: &mut MysqlConnection) -> Vec<i32> {
     orders::table.select(orders::id).order(orders::id).load(conn).unwrap()
 }
 
-/// What the server is, with its warnings printed.
+/// Inspects the server, and prints its warnings.
 fn inspect(node: &Node) -> (Server, String) {
     let server = Server::inspect(&mut node.connect()).unwrap();
     let warnings: Vec<_> = server.warnings().iter().map(ToString::to_string).collect();
@@ -56,15 +47,15 @@ fn inspect(node: &Node) -> (Server, String) {
     (server, warnings.join("\n"))
 }
 
-/// Both nodes give the lock away, each once.
-fn each_node_has_named_locks_of_its_own(nodes: &[Node; 2]) {
+/// Checks that each node grants the lock once.
+fn named_locks_are_local_to_a_node(nodes: &[Node; 2]) {
     const LOCK: Lock = Lock::new("nightly");
     let [mut one, mut other] = nodes.each_ref().map(Node::connect);
     let first = LOCK.acquire(&mut one).unwrap();
     let second = LOCK.acquire(&mut other).unwrap();
     for node in nodes {
         let third = LOCK.try_acquire(&mut node.connect()).unwrap().is_some();
-        assert!(!third, "{} does not exclude even its own", node.name());
+        assert!(!third, "{} grants its own lock twice", node.name());
     }
     first.release().unwrap();
     assert!(LOCK.is_held(&mut nodes[1].connect()).unwrap());

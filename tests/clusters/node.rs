@@ -2,22 +2,17 @@
 
 use std::env;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use diesel::prelude::*;
 
+use crate::free_port::free_port;
 use crate::until;
 
-/// What `./dev test clusters` sets.
+/// Returns an environment variable that `./dev test clusters` sets.
 pub(crate) fn setting(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `./dev test clusters`"))
-}
-
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub(crate) struct Node {
@@ -30,7 +25,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a server with its data in `FOLDER/data`, and waits until it answers.
     ///
-    /// `command` is a program that is called as `command FOLDER PORT [OPTION…]` and becomes the server.
+    /// `command` is called as `command FOLDER PORT [OPTION…]` and becomes the server.
     pub(crate) fn start(command: &str, folder: &Path, options: &[String], path: &str) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let port = free_port();
@@ -66,19 +61,19 @@ impl Node {
         MysqlConnection::establish(&self.url("shop")).unwrap()
     }
 
-    /// A connection without a database.
+    /// Connects without a default database.
     pub(crate) fn connect_outside(&self) -> MysqlConnection {
         MysqlConnection::establish(&self.url("")).unwrap()
     }
 
-    /// The end of what the server has logged.
+    /// Returns the end of the server's log.
     pub(crate) fn log(&self) -> String {
         let log = std::fs::read(self.folder.join("log")).unwrap_or_default();
         let begin = log.len().saturating_sub(5_000);
         String::from_utf8_lossy(&log[begin..]).into_owned()
     }
 
-    /// Shuts the server down, and gives its folder back.
+    /// Shuts the server down.
     pub(crate) fn stop(mut self) -> PathBuf {
         let _ = diesel::sql_query("SHUTDOWN").execute(&mut self.connect_outside());
         self.process.wait().unwrap();
@@ -91,7 +86,7 @@ impl Drop for Node {
         if std::thread::panicking() {
             eprintln!("{}: …{}", self.name, self.log());
         }
-        // It may have ended already.
+        // It may have stopped already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

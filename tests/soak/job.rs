@@ -1,4 +1,4 @@
-//! What is done under a lock, and what may come of it.
+//! The work under a lock, and its possible outcomes.
 
 use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
@@ -12,21 +12,21 @@ use diesel_locks::Error;
 use crate::ledger::Ledger;
 use crate::ways::{End, NESTED};
 
-/// A panic that is part of the programme.
+/// A panic that is part of the test.
 pub(crate) struct Planned;
 
 /// One use of a lock, by one connection.
 pub(crate) struct Job<'l> {
     pub(crate) ledger: &'l Ledger,
     pub(crate) connection: u64,
-    /// Which of all locks, the tables among them.
+    /// The index of the lock among all locks, including the tables.
     pub(crate) place: usize,
-    /// The table of its counter, and the row.
+    /// The table and the row of its counter.
     pub(crate) fence: (String, i32),
     pub(crate) hold_ms: u32,
     pub(crate) panics: bool,
     pub(crate) fails: bool,
-    pub(crate) asked: Instant,
+    pub(crate) started: Instant,
     pub(crate) of_tables: bool,
     pub(crate) counted: Counted,
 }
@@ -35,14 +35,14 @@ pub(crate) struct Job<'l> {
 pub(crate) enum Counted {
     No,
     Yes,
-    /// The statement was sent, and there was no answer.
+    /// The statement was sent, but there was no answer.
     Perhaps,
 }
 
 impl Job<'_> {
     /// Works under the lock.
     pub(crate) fn body(&mut self, conn: &mut MysqlConnection) -> Result<(), Error> {
-        self.ledger.waited(self.asked.elapsed());
+        self.ledger.waited(self.started.elapsed());
         let _inside = self.ledger.enter(self.place, self.connection);
         let (table, row) = self.fence.clone();
         let read = counter(conn, &table, row, "")?;
@@ -64,16 +64,20 @@ impl Job<'_> {
         self.counted = Counted::Yes;
         if raised != 1 {
             self.counted = Counted::No;
-            // MariaDB 11.8 answers an UPDATE that `KILL QUERY` strikes with no rows and no error: seen on
-            // one connection alone. So what is there now decides, whatever a transaction saw before.
+            // MariaDB 11.8 may answer an UPDATE that `KILL QUERY` hits with no rows and no error,
+            // as seen on a single connection. So the current value decides, whatever a transaction
+            // saw before.
             if counter(conn, &table, row, " FOR UPDATE")? != read {
-                self.ledger.fault(format!("another has raised the counter of {}", self.place));
+                self.ledger.fault(format!(
+                    "another connection has raised the counter of lock {}",
+                    self.place
+                ));
             }
         }
         Ok(())
     }
 
-    /// What the counter says of it, once its way has ended.
+    /// Records whether the counter was raised, once the lock is released.
     pub(crate) fn count(&self, end: End, succeeded: bool) {
         match (self.counted, end) {
             (Counted::No, _) | (_, End::RolledBack) => {}
@@ -83,22 +87,23 @@ impl Job<'_> {
         }
     }
 
-    /// Whether the error may be, and how it counts.
-    pub(crate) fn judge(&self, way: &str, limit: Option<Duration>, struck: bool, error: &Error) {
-        let (ledger, took) = (self.ledger, self.asked.elapsed());
+    /// Records the error, as a fault if nothing explains it.
+    pub(crate) fn judge(&self, way: &str, timeout: Option<Duration>, killed: bool, error: &Error) {
+        let (ledger, took) = (self.ledger, self.started.elapsed());
         match error {
             Error::Timeout { .. } => {
                 ledger.outcome("timeouts");
-                if way != NESTED && limit.is_none_or(|limit| took < limit) {
-                    ledger.fault(format!("{way}: timed out after {took:?} of {limit:?}"));
+                if way != NESTED && timeout.is_none_or(|timeout| took < timeout) {
+                    ledger.fault(format!("{way}: timed out after {took:?} of {timeout:?}"));
                 }
             }
-            // Also to one who waits for a lock of the cycle without being part of it: seen on both servers.
+            // Both servers also return it to a connection that waits for a lock of the cycle
+            // without being part of it.
             Error::Deadlock { .. } if !self.of_tables => ledger.outcome("deadlocks"),
             Error::Diesel(DieselError::RollbackTransaction) => ledger.outcome("failures"),
-            Error::Interrupted { .. } if struck => ledger.outcome("interrupted"),
-            _ if struck => ledger.outcome("lost"),
-            error => ledger.fault(format!("{way}: {error:?}, and nobody had struck")),
+            Error::Interrupted { .. } if killed => ledger.outcome("interrupted"),
+            _ if killed => ledger.outcome("lost"),
+            error => ledger.fault(format!("{way}: {error:?}, without a kill")),
         }
     }
 }

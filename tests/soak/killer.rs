@@ -1,4 +1,4 @@
-//! Somebody who kills queries and connections at random.
+//! A thread that kills queries and connections at random.
 
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Mutex, PoisonError};
@@ -35,8 +35,8 @@ impl Targets {
     }
 }
 
-/// Goes on until the other end of the channel is dropped.
-pub(crate) fn strike(
+/// Kills until the other end of the channel is dropped.
+pub(crate) fn run(
     scene: &Scene,
     targets: &Targets,
     ledger: &Ledger,
@@ -49,9 +49,10 @@ pub(crate) fn strike(
         conn.batch_execute(&pause).unwrap();
         let Some(id) = random.choice(&targets.0).and_then(Slot::get) else { continue };
         let whole = random.u32(..8) == 0;
-        let (kind, counted) = if whole { ("CONNECTION", "killed") } else { ("QUERY", "struck") };
-        ledger.strike(id, whole, || {
-            // It may have closed meanwhile.
+        let (kind, counted) =
+            if whole { ("CONNECTION", "connections killed") } else { ("QUERY", "queries killed") };
+        ledger.kill(id, whole, || {
+            // It may have closed already.
             if conn.batch_execute(&format!("KILL {kind} {id}")).is_ok() {
                 ledger.outcome(counted);
             }

@@ -1,9 +1,10 @@
-//! What is known of the locks without asking the server, and what has happened.
+//! The holders of all locks as the threads see them, and a record of everything that has happened.
 //!
-//! Two things show that a lock was not exclusive. In memory, a thread that enters finds another one inside. But a
-//! thread whose connection was killed has lost its locks and does not know it yet, so it does not count. In the
-//! database, a holder adds to a counter only if it is still what it has read before: whoever was inside at the same
-//! time has read the same, and one of the two fails. A killed connection cannot do that any more, so there it always counts.
+//! Two checks show that a lock was not exclusive. In memory, a thread that enters finds another one
+//! inside. A thread whose connection was killed has lost its locks without knowing it yet, so it
+//! does not count. In the database, a holder raises a counter only if the counter still has the
+//! value that the holder read before. Two holders at the same time have read the same value, and
+//! one of them fails. A killed connection cannot write, so this check needs no exception.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,45 +12,45 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-/// What was done to a connection.
+/// The kills that were sent to a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Strikes {
+pub(crate) struct Kills {
     count: u32,
-    /// Sent, and perhaps not there yet.
+    /// One was sent, and may not have arrived yet.
     on_its_way: bool,
     pub(crate) killed: bool,
 }
 
-impl Strikes {
-    /// Whether one may have struck since `before`.
+impl Kills {
+    /// Returns whether a kill may have arrived since `before`.
     pub(crate) fn since(self, before: Self) -> bool {
         before.on_its_way || before.killed || self != before
     }
 }
 
 pub(crate) struct Ledger {
-    /// The connection inside of each lock.
+    /// The connection that is inside each lock.
     inside: Vec<Mutex<Option<u64>>>,
-    strikes: Mutex<HashMap<u64, Strikes>>,
+    kills: Mutex<HashMap<u64, Kills>>,
     faults: Mutex<Vec<String>>,
     longest_wait: Mutex<Duration>,
-    /// The counter was raised for certain.
+    /// How often a counter was certainly raised.
     hand_overs: AtomicU64,
-    /// It may have been: the connection was struck before it could tell.
+    /// How often a counter may have been raised: the connection was killed before the answer.
     uncertain: AtomicU64,
     outcomes: Mutex<HashMap<&'static str, u64>>,
 }
 
-/// Nobody panics while having one.
+/// No thread panics while it has the ledger locked.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("no panic with a ledger in hand")
+    mutex.lock().expect("no panic with the ledger locked")
 }
 
 impl Ledger {
     pub(crate) fn new(locks: usize) -> Self {
         Self {
             inside: (0..locks).map(|_| Mutex::default()).collect(),
-            strikes: Mutex::default(),
+            kills: Mutex::default(),
             faults: Mutex::default(),
             longest_wait: Mutex::default(),
             hand_overs: AtomicU64::new(0),
@@ -58,37 +59,41 @@ impl Ledger {
         }
     }
 
-    /// Notes a strike before and after the server hears of it.
-    pub(crate) fn strike(&self, connection: u64, killed: bool, strike: impl FnOnce()) {
+    /// Records a kill both before and after it is sent.
+    pub(crate) fn kill(&self, connection: u64, killed: bool, kill: impl FnOnce()) {
         let note = |on_its_way| {
-            let mut strikes = locked(&self.strikes);
-            let strikes = strikes.entry(connection).or_default();
-            strikes.count += 1;
-            strikes.on_its_way = on_its_way;
-            strikes.killed |= killed;
+            let mut kills = locked(&self.kills);
+            let kills = kills.entry(connection).or_default();
+            kills.count += 1;
+            kills.on_its_way = on_its_way;
+            kills.killed |= killed;
         };
         note(true);
-        strike();
+        kill();
         note(false);
     }
 
-    pub(crate) fn strikes(&self, connection: u64) -> Strikes {
-        locked(&self.strikes).get(&connection).copied().unwrap_or_default()
+    pub(crate) fn kills(&self, connection: u64) -> Kills {
+        locked(&self.kills).get(&connection).copied().unwrap_or_default()
     }
 
-    /// A thread has the lock. It leaves when the value is dropped, which must be before the lock is released.
+    /// Records that a thread holds the lock, until the value is dropped, which must be before the
+    /// lock is released.
     ///
-    /// Either of the two may have been killed, also who comes second: between its answer and this line the
-    /// lock may have gone to the other. A kill is noted before the server hears of it, so it is seen here.
+    /// Either of two holders may have been killed, even the second: between the answer and this
+    /// line, the lock may have gone to the other. A kill is recorded before it is sent, so it is
+    /// known here.
     pub(crate) fn enter(&self, lock: usize, connection: u64) -> Inside<'_> {
         let mut inside = locked(&self.inside[lock]);
-        let killed = self.strikes(connection).killed;
+        let killed = self.kills(connection).killed;
         if let Some(other) = *inside {
-            if !killed && !self.strikes(other).killed {
-                self.fault(format!("{connection} and {other} have lock {lock} at once"));
+            if !killed && !self.kills(other).killed {
+                self.fault(format!(
+                    "connections {connection} and {other} hold lock {lock} at once"
+                ));
             }
         }
-        // One that has lost the lock must not hide who has it now.
+        // A connection that has lost the lock must not hide the present holder.
         if !killed {
             *inside = Some(connection);
         }
@@ -121,17 +126,17 @@ impl Ledger {
         *locked(&self.outcomes).entry(what).or_default() += 1;
     }
 
-    /// What all counters together must be at least, and can be at most.
+    /// Returns the least and the greatest possible sum of all counters.
     pub(crate) fn expected_count(&self) -> (u64, u64) {
         let least = self.hand_overs.load(Ordering::SeqCst);
         (least, least + self.uncertain.load(Ordering::SeqCst))
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "it is shown with no decimals")]
+    #[allow(clippy::cast_precision_loss, reason = "it is shown without decimals")]
     pub(crate) fn report(&self, time: Duration) {
         let hand_overs = self.hand_overs.load(Ordering::SeqCst);
         println!(
-            "{hand_overs} hand-overs, {:.0} a second; longest wait {:.2?}",
+            "{hand_overs} hand-overs, {:.0} per second; longest wait {:.2?}",
             hand_overs as f64 / time.as_secs_f64(),
             locked(&self.longest_wait)
         );
@@ -153,7 +158,7 @@ pub(crate) struct Inside<'l> {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         let mut inside = locked(&self.ledger.inside[self.lock]);
-        // Who came in meanwhile has told, or had reason to.
+        // A connection that entered in the meantime has recorded a fault, or is excused by a kill.
         if *inside == Some(self.connection) {
             *inside = None;
         }

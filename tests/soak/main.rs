@@ -1,8 +1,8 @@
-//! Many connections, few locks, and all that can go wrong, for as long as one likes: never two holders at
-//! once, and nothing left behind.
+//! A soak test: many connections share few locks, with kills, panics and timeouts. There must never
+//! be two holders of a lock at once, and nothing may be left behind.
 //!
-//! It uses the server of `DATABASE_URL`, in a database of its own. A fault ends it with status 1.
-// Where the program itself fails, the place in its code says most.
+//! It uses the server of `DATABASE_URL`, in a separate database. A fault ends it with status 1.
+// If the program itself fails, the line in its code is the best explanation.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod job;
@@ -28,27 +28,27 @@ use crate::worker::Worker;
 
 #[derive(Debug, Clone, Parser)]
 struct Options {
-    /// The server; here its password would be seen in the list of processes
+    /// URL of the server; given here, its password is visible in the list of processes
     #[arg(env = "DATABASE_URL", hide_env_values = true)]
     url: String,
-    /// How long to go on, in seconds
+    /// Duration in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// How many connections, each used by a thread
+    /// Number of connections, each used by one thread
     #[arg(long, default_value_t = 200)]
     connections: u32,
-    /// How many named locks they share
+    /// Number of named locks that they share
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..))]
     locks: u16,
-    /// How often to acquire and release a lock on one connection, to see what that leaves in memory
+    /// Number of times to acquire and release a lock on one connection, to find memory leaks
     #[arg(long, default_value_t = 20_000)]
     pairs: u32,
-    /// For the same random choices as in another run; when they meet is still up to the server
+    /// Seed that repeats the random choices of another run; their timing still differs
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// How long the threads may take to end what they are doing.
+/// How long the threads may take to finish after the deadline.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
                 let random = fastrand::Rng::with_seed(seed.wrapping_add(u64::from(number)));
                 let mut worker = Worker { scene, ledger, slot: targets.slot(number), random };
                 if catch_unwind(AssertUnwindSafe(|| worker.work(&pool, deadline))).is_err() {
-                    ledger.fault("a thread panicked by itself");
+                    ledger.fault("a thread panicked unexpectedly");
                 }
                 let _ = done.send(());
             });
@@ -80,12 +80,12 @@ fn main() -> ExitCode {
         let (killer_done, killer_ended) = mpsc::channel::<()>();
         threads.spawn(move || {
             let mut random = fastrand::Rng::with_seed(seed.wrapping_sub(1));
-            killer::strike(scene, targets, ledger, &mut random, &killer_ended);
+            killer::run(scene, targets, ledger, &mut random, &killer_ended);
         });
         for left in (1..=options.connections).rev() {
             let patience = deadline.saturating_duration_since(Instant::now()) + PATIENCE;
             if ended.recv_timeout(patience).is_err() {
-                // They cannot be joined, so this is the end.
+                // Threads that hang cannot be joined.
                 println!("FAULT: {left} threads hang");
                 std::process::exit(1);
             }

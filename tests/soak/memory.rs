@@ -1,4 +1,4 @@
-//! What acquiring and releasing leaves behind, here and at the server.
+//! The memory and the prepared statements that acquiring and releasing leaves behind.
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -7,7 +7,7 @@ use diesel_locks::{Error, Lock};
 
 use crate::scene::Scene;
 
-/// As much as allocators and the system move about by themselves, in bytes.
+/// How much the resident memory may vary without a leak, in bytes.
 const NOISE: u64 = 512 * 1024;
 
 #[derive(Debug, QueryableByName)]
@@ -29,7 +29,7 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse().map_or(0, |kb: u64| kb * 1024)
 }
 
-/// So many pairs under one name, and as many each under its own.
+/// Acquires and releases this often under one name, and as often under different names.
 pub(crate) fn pairs(scene: &Scene, pairs: u32) -> Vec<String> {
     let mut faults = Vec::new();
     for (what, different) in [("one name", false), ("different names", true)] {
@@ -66,7 +66,7 @@ pub(crate) fn pairs(scene: &Scene, pairs: u32) -> Vec<String> {
 }
 
 impl Scene {
-    /// How many statements clients have prepared at the server.
+    /// Returns how many prepared statements the server has.
     fn prepared(&self) -> u64 {
         status(&mut self.outside(), "Prepared_stmt_count")
     }

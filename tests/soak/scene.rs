@@ -1,4 +1,4 @@
-//! The database, the connections, and what may be left of them in the end.
+//! The database, its connections, and the check that nothing is left of them in the end.
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
@@ -11,10 +11,10 @@ use crate::ledger::Ledger;
 
 pub(crate) type Connections = Pool<ConnectionManager<MysqlConnection>>;
 
-/// How many tables are locked as tables.
+/// The number of tables for table locks.
 pub(crate) const TABLES: usize = 3;
 
-/// How often to look, a hundredth of a second apart.
+/// How often to check, a hundredth of a second apart.
 const TRIES: u32 = 1_000;
 
 pub(crate) struct Scene {
@@ -33,7 +33,7 @@ impl Scene {
         scene.session = session(&mut conn).expect("a session has a state").1;
         let name = &scene.database;
         conn.batch_execute(&format!("CREATE DATABASE {name}; USE {name}")).unwrap();
-        // One counter for each lock, in one table; one for each table that is locked as such.
+        // A counter for each named lock, in one table, and a counter in each table for table locks.
         let fences = (0..TABLES).map(|n| (format!("fence_{n}"), 1));
         for (table, rows) in fences.chain([("fences".to_owned(), locks)]) {
             conn.batch_execute(&format!(
@@ -47,7 +47,7 @@ impl Scene {
         scene
     }
 
-    /// A connection that is not in the database.
+    /// Connects without a default database.
     pub(crate) fn outside(&self) -> MysqlConnection {
         MysqlConnection::establish(&self.url).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -70,24 +70,25 @@ impl Scene {
             .max_size(size)
             .connection_customizer(Box::new(Use(format!("USE {}", self.database))))
             .build(ConnectionManager::new(&self.url))
-            .expect("the server lets in as many connections")
+            .expect("the server allows this many connections")
     }
 
     pub(crate) fn version(&self) -> String {
         diesel::select(sql::<Text>("VERSION()")).get_result(&mut self.outside()).unwrap()
     }
 
-    /// What should not be held while all connections are still open: closing them would release it.
+    /// Returns the locks that are still held. All connections must still be open, because closing
+    /// them would release the locks.
     pub(crate) fn still_held(&self) -> Vec<String> {
         let mut conn = self.inside();
-        // Those that were killed last may take a moment to go.
+        // The connections that were killed last may take a moment to end.
         let mut held = Vec::new();
         for _ in 0..TRIES {
             held = (0..self.locks)
                 .map(name)
                 .filter(|name| Lock::new(name).is_held(&mut conn).unwrap())
                 .collect();
-            // Any other name too, where the server lists them.
+            // Any other name too, if the server lists held locks.
             held.extend(Lock::held_with_prefix("", &mut conn).unwrap_or_default().into_keys());
             if held.is_empty() {
                 break;
@@ -105,7 +106,8 @@ impl Scene {
         faults
     }
 
-    /// What should not be there when all connections are closed.
+    /// Returns the connections that are still open, and counters that cannot be right. All
+    /// connections must be closed.
     pub(crate) fn still_there(&self, ledger: &Ledger) -> Vec<String> {
         let mut faults = Vec::new();
         let mut admin = self.outside();
@@ -141,7 +143,7 @@ impl Scene {
     }
 }
 
-/// The connection's number, and what of its session a lock may change for as long as it is held.
+/// Returns the connection ID, and the session variables that a lock may change while it is held.
 pub(crate) fn session(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
     diesel::select((
         sql::<Unsigned<BigInt>>("CONNECTION_ID()"),
@@ -154,7 +156,7 @@ pub(crate) fn session(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> 
     .get_result(conn)
 }
 
-/// The name of the lock with a number.
+/// Returns the name of the lock with this number.
 pub(crate) fn name(number: usize) -> String {
     format!("soak-{number}")
 }

@@ -1,4 +1,4 @@
-//! All the ways to take a lock and to let it go.
+//! All the ways to acquire a lock and to release it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -12,21 +12,21 @@ pub(crate) type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
 
 pub(crate) struct Wanted<'n> {
     pub(crate) lock: Lock<'n>,
-    /// Taken as well by who nests them, with a short limit.
+    /// A second lock for nesting, with a short timeout.
     pub(crate) second: Lock<'n>,
     pub(crate) tables: TableLock,
 }
 
-/// What becomes of the work.
+/// The fate of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It was done at once.
+    /// It takes effect at once.
     Done,
     Committed,
     RolledBack,
 }
 
-/// Gives the connection back, if the guard did not keep it.
+/// Returns the connection, unless the guard kept it.
 type Run = fn(&Wanted<'_>, Pooled, &mut Job<'_>) -> Result<Option<Pooled>, Error>;
 
 pub(crate) struct Way {
@@ -89,7 +89,7 @@ pub(crate) const NAMED: [Way; 10] = [
     }),
     way(NESTED, End::Done, |want, mut conn, job| {
         let mut guard = want.lock.acquire(&mut conn)?;
-        // In any order, so that some of these wait for each other.
+        // The order is random, so some of these deadlock.
         drop(want.second.acquire(&mut guard)?);
         job.body(&mut guard)?;
         guard.release()?;
@@ -97,7 +97,7 @@ pub(crate) const NAMED: [Way; 10] = [
     }),
 ];
 
-/// The one whose timeouts may be those of its second lock.
+/// The way whose timeouts may come from its second lock.
 pub(crate) const NESTED: &str = "nested";
 
 pub(crate) const TABLES: [Way; 5] = [

@@ -1,4 +1,5 @@
-//! What the threads do: lend a connection, take a lock in one of all the ways that there are, work, let it go.
+//! A thread: it borrows a connection, acquires a lock in one of all the ways, works, and releases
+//! it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use crate::ledger::Ledger;
 use crate::scene::{self, Connections, Scene};
 use crate::ways::{NAMED, Pooled, TABLES, Wanted};
 
-/// The limits of the locks; none is a wait without end.
-const LIMITS: [Option<u64>; 5] = [Some(50), Some(250), Some(1_000), Some(2_500), None];
+/// The timeouts of the locks in milliseconds; `None` waits forever.
+const TIMEOUTS: [Option<u64>; 5] = [Some(50), Some(250), Some(1_000), Some(2_500), None];
 
 pub(crate) struct Worker<'s> {
     pub(crate) scene: &'s Scene,
@@ -24,17 +25,17 @@ pub(crate) struct Worker<'s> {
 impl Worker<'_> {
     pub(crate) fn work(&mut self, pool: &Connections, deadline: Instant) {
         while Instant::now() < deadline {
-            // The pool asks each connection whether it lives before it gives it away.
+            // The pool tests each connection before it hands it out.
             let Ok(mut conn) = pool.get() else {
                 self.ledger.outcome("no connection");
                 continue;
             };
-            let Some(id) = self.look(&mut conn) else { continue };
+            let Some(id) = self.check(&mut conn) else { continue };
             self.slot.set(Some(id));
             for _ in 0..self.random.u32(1..20) {
                 let Some(same) = self.job(conn, id) else { break };
                 conn = same;
-                if Instant::now() > deadline || self.ledger.strikes(id).killed {
+                if Instant::now() > deadline || self.ledger.kills(id).killed {
                     break;
                 }
             }
@@ -42,13 +43,13 @@ impl Worker<'_> {
         }
     }
 
-    /// A connection comes back from the pool without locks, and in the state that it began in.
-    fn look(&self, conn: &mut Pooled) -> Option<u64> {
+    /// Checks that a connection from the pool has no locks, and its original session variables.
+    fn check(&self, conn: &mut Pooled) -> Option<u64> {
         let (id, session) = scene::session(conn).ok()?;
         if session != self.scene.session {
             let began = &self.scene.session;
             self.ledger
-                .fault(format!("connection {id} came back as {session}, and began as {began}"));
+                .fault(format!("connection {id} came back with {session}, and began with {began}"));
         }
         let left = Lock::release_all(conn).ok()?;
         if left > 0 {
@@ -57,24 +58,24 @@ impl Worker<'_> {
         Some(id)
     }
 
-    /// Gives the connection back, if it was not lost with the lock.
+    /// Does one job, and returns the connection unless it was lost.
     fn job(&mut self, conn: Pooled, connection: u64) -> Option<Pooled> {
         let (ledger, locks, random) = (self.ledger, self.scene.locks, &mut self.random);
-        let before = ledger.strikes(connection);
+        let before = ledger.kills(connection);
         let of_tables = random.u32(..15) == 0;
         let way = random.choice(if of_tables { &TABLES[..] } else { &NAMED[..] })?;
         let number = random.usize(..locks);
         let table = number % scene::TABLES;
         let fence = format!("fence_{table}");
-        let limit = random.choice(LIMITS)?.map(Duration::from_millis);
+        let timeout = random.choice(TIMEOUTS)?.map(Duration::from_millis);
         let (name, tables) = (scene::name(number), TableLock::new().write_table(fence.as_str()));
-        // Another one: after a kill nobody can tell how often a lock is still held.
+        // A different lock: after a kill it is unknown how often a lock is still held.
         let second = scene::name((number + random.usize(1..locks)) % locks);
         let lock = Lock::new(&name);
         let wanted = Wanted {
-            lock: limit.map_or(lock.without_timeout(), |limit| lock.timeout(limit)),
+            lock: timeout.map_or(lock.without_timeout(), |timeout| lock.timeout(timeout)),
             second: Lock::new(&second).timeout(Duration::from_millis(50)),
-            tables: limit.map_or(tables.clone(), |limit| tables.timeout(limit)),
+            tables: timeout.map_or(tables.clone(), |timeout| tables.timeout(timeout)),
         };
         let row = i32::try_from(number).unwrap_or_default();
         let mut job = Job {
@@ -85,7 +86,7 @@ impl Worker<'_> {
             hold_ms: if random.u32(..50) == 0 { 100 } else { random.u32(..5) },
             panics: random.u32(..50) == 0,
             fails: random.u32(..50) == 0,
-            asked: Instant::now(),
+            started: Instant::now(),
             of_tables,
             counted: Counted::No,
         };
@@ -99,8 +100,8 @@ impl Worker<'_> {
             Err(panic) if panic.is::<Planned>() => return None,
             Err(panic) => resume_unwind(panic),
         };
-        let struck = ledger.strikes(connection).since(before);
-        job.judge(way.name, limit, struck, &error);
+        let killed = ledger.kills(connection).since(before);
+        job.judge(way.name, timeout, killed, &error);
         None
     }
 }

@@ -8,11 +8,11 @@ mod contenders;
 mod measure;
 // Of the integration tests; not all of it is needed here.
 #[allow(dead_code, reason = "the tests also cut connections")]
-#[path = "../../../support/proxy.rs"]
+#[path = "../../../integration/support/proxy.rs"]
 mod proxy;
 mod raw;
 #[allow(dead_code, reason = "the tests also look at other connections")]
-#[path = "../../../support/server.rs"]
+#[path = "../../../integration/support/server.rs"]
 mod server;
 mod table;
 

@@ -1,0 +1,12 @@
+//! Rules about the repository itself, which no compiler checks.
+
+mod imports;
+mod layout;
+mod tokens;
+
+use std::path::PathBuf;
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

@@ -1,0 +1,73 @@
+//! Integration tests against a real server, in one binary, in a folder for each subject.
+// Tests unwrap what they expect, and their names are their documentation.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod house;
+mod support;
+
+/// Named locks.
+mod named_lock {
+    mod acquire;
+    mod databases;
+    mod deadlocks;
+    mod kill_storms;
+    mod kills;
+    mod lost_connections;
+    mod names;
+    mod owned_guards;
+    mod random_names;
+    mod round_trips;
+    mod sessions;
+    mod timeouts;
+    mod transactions;
+}
+
+/// Table locks.
+mod table_lock {
+    mod deadlocks;
+    mod exclusion;
+    mod failures;
+    mod kill_storms;
+    mod lost_connections;
+    mod names;
+    mod owned_guards;
+    mod random_names;
+    mod round_trips;
+    mod session;
+    mod statement;
+    mod timeouts;
+    mod transactions;
+}
+
+/// Queries about locks and servers.
+mod inspect {
+    mod blockers;
+    mod held_locks;
+    mod holder;
+    mod kill_storms;
+    mod lost_connections;
+    mod server;
+    mod waiters;
+}
+
+/// The attributes and the derive.
+mod macros {
+    mod compile_fail;
+    mod lockable_table;
+    mod shapes;
+    mod with_lock;
+    mod with_table_lock;
+}
+
+/// Servers that stop, and servers with unusual settings.
+mod server {
+    mod restart;
+    mod settings;
+}
+
+// Both kinds of lock.
+mod errors;
+mod load;
+mod memory;
+mod state_machine;
+mod tracing;

@@ -1,0 +1,105 @@
+//! The round trips of each call of a table lock, counted on the wire.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_locks::{Error, TableLock};
+
+use crate::support::proxy::Proxy;
+use crate::support::schema::{Database, audit_log};
+use crate::support::table_checks::all_tables;
+
+const ACQUIRE: usize = 3;
+const RELEASE: usize = 6;
+
+fn many_tables(db: &Database, count: usize) -> TableLock {
+    let mut lock = TableLock::new();
+    for i in 0..count {
+        db.connect().batch_execute(&format!("CREATE TABLE many_{i} (id INT)")).unwrap();
+        lock = lock.write_table(format!("many_{i}"));
+    }
+    lock
+}
+
+#[test]
+fn a_table_lock_costs_three_round_trips_and_its_release_six_however_many_tables() {
+    let (db, proxy) = (Database::with_tables(), Proxy::new());
+    let mut conn = db.connect_through(&proxy);
+    let one = TableLock::new().write::<audit_log::table>();
+    let limited = all_tables().timeout(Duration::from_secs(5));
+    for lock in [one, all_tables(), limited, many_tables(&db, 60)] {
+        let mut guard = None;
+        proxy.expect("acquire", ACQUIRE, || guard = Some(lock.acquire(&mut conn).unwrap()));
+        let guard = guard.unwrap();
+        proxy.expect("release", RELEASE, || {
+            guard.release().unwrap();
+        });
+        let guard = lock.acquire(&mut conn).unwrap();
+        proxy.expect("rollback", RELEASE, || {
+            guard.rollback().unwrap();
+        });
+        let guard = lock.acquire(&mut conn).unwrap();
+        proxy.expect("drop", RELEASE, || drop(guard));
+        proxy.expect("with", ACQUIRE + RELEASE, || {
+            lock.with(&mut conn, |_| Ok::<_, Error>(())).unwrap();
+        });
+        let boxed = Box::new(db.connect_through(&proxy));
+        let mut guard = None;
+        proxy.expect("acquire_owned", ACQUIRE, || guard = Some(lock.acquire_owned(boxed).unwrap()));
+        let guard = guard.unwrap();
+        proxy.expect("release of an owned guard", RELEASE, || {
+            guard.release().unwrap();
+        });
+    }
+}
+
+#[test]
+fn tables_are_locked_by_one_batch_that_begins_the_transaction() {
+    let (db, proxy) = (Database::with_tables(), Proxy::new());
+    let mut conn = db.connect_through(&proxy);
+    let lock = all_tables();
+    let requests = proxy.record(|| {
+        lock.acquire(&mut conn).unwrap().release().unwrap();
+    });
+    let batches: Vec<_> = requests.iter().filter(|request| request.starts_with("query")).collect();
+    let [begin, commit, end] = batches[..] else { panic!("{requests:#?}") };
+    let begin: Vec<_> = begin.split("; ").collect();
+    let [idle, transaction, session, lock_tables, idle_again] = begin[..] else {
+        panic!("{begin:#?}")
+    };
+    assert!(idle.starts_with("query: SET @") && idle.ends_with("wait_timeout = 5"), "{idle}");
+    assert_eq!(transaction, "SET TRANSACTION READ WRITE");
+    assert!(session.contains("autocommit = 0"), "{session}");
+    assert_eq!(lock_tables, lock.to_string());
+    assert!(idle_again.starts_with("SET wait_timeout = "), "{idle_again}");
+    assert_eq!(commit, "query: COMMIT");
+    let end: Vec<_> = end.split("; ").collect();
+    let [idle_again, unlock, session] = end[..] else { panic!("{end:#?}") };
+    assert_eq!((idle_again, unlock), (idle, "UNLOCK TABLES"));
+    assert!(session.starts_with("SET autocommit = "), "{session}");
+}
+
+#[test]
+fn a_transaction_known_to_diesel_is_refused_without_a_round_trip() {
+    let (db, proxy) = (Database::with_tables(), Proxy::new());
+    let mut conn = db.connect_through(&proxy);
+    conn.transaction(|conn| {
+        proxy.expect("acquire inside a transaction", 0, || {
+            assert!(matches!(all_tables().acquire(conn), Err(Error::InTransaction)));
+        });
+        QueryResult::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_lock_displays_the_statement_that_is_sent_once() {
+    let (db, proxy) = (Database::with_tables(), Proxy::new());
+    let mut conn = db.connect_through(&proxy);
+    let lock = TableLock::new().write::<audit_log::table>().read_as::<audit_log::table>("a`b");
+    let requests = proxy.record(|| drop(lock.acquire(&mut conn).unwrap()));
+    let sent = requests.iter().filter(|request| request.contains("LOCK TABLES `")).count();
+    assert_eq!(sent, 1, "{requests:#?}");
+    assert!(requests.iter().any(|request| request.contains(&lock.to_string())), "{requests:#?}");
+}
