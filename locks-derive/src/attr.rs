@@ -1,15 +1,14 @@
-//! Reading what stands inside of an attribute. The user's tokens are kept, so that a fault that is
-//! found later still points at them.
+//! The syntax inside an attribute. The user's tokens are kept, so that a fault found later still
+//! points at them.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use proc_macro2::{Span, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Ident, Path, Result, Token, parenthesized, token};
+use syn::{Error, Ident, Result, Token, parenthesized, token};
 
 use crate::diagnostic::{Faults, duplicate, fault_at, looks_like};
 
-/// What the user gave for a key.
+/// A value, with the key that it was given for.
 pub(crate) struct Keyed<T> {
     pub(crate) key: Ident,
     pub(crate) value: T,
@@ -24,9 +23,9 @@ pub(crate) fn set<T>(slot: &mut Option<Keyed<T>>, given: Keyed<T>, help: &str) -
     Ok(())
 }
 
-/// Reads entries with commas between them. A fault in one does not hide those in others.
+/// Reads entries separated by commas. A fault in one entry does not hide those in others.
 ///
-/// All of the input is consumed in any case, or else syn would add a fault of its own for the rest.
+/// Always consumes the whole input: syn would add its own fault for the rest.
 pub(crate) fn entries(
     input: ParseStream<'_>,
     form: &str,
@@ -50,7 +49,7 @@ pub(crate) fn end_of_entry(input: ParseStream<'_>, form: &str) -> Result<()> {
     }
 }
 
-/// Goes to the next comma that is not inside of brackets.
+/// Skips to the next comma outside of brackets.
 pub(crate) fn skip_entry(input: ParseStream<'_>) -> Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>()?;
@@ -58,12 +57,12 @@ pub(crate) fn skip_entry(input: ParseStream<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A key, which may be a keyword.
+/// Reads a key, which may be a keyword.
 pub(crate) fn key(input: ParseStream<'_>, form: &str) -> Result<Ident> {
     Ident::parse_any(input).map_err(|_| expected("a key", input, form))
 }
 
-/// The `=` after a key, and the value.
+/// Reads the `=` after a key, and the value.
 pub(crate) fn value<T: Parse>(
     input: ParseStream<'_>,
     key: &Ident,
@@ -78,7 +77,7 @@ pub(crate) fn value<T: Parse>(
     input.parse().map_err(|_| fault_at(at, format!("expected {what}"), looks_like(form)))
 }
 
-/// The parentheses after a key, and what is inside.
+/// Reads the parentheses after a key, and the entries inside.
 pub(crate) fn list<T>(
     input: ParseStream<'_>,
     key: &Ident,
@@ -102,7 +101,7 @@ pub(crate) fn list<T>(
     Ok(values)
 }
 
-/// The span of the next token, if the entry goes on.
+/// Returns the span of the next token, if the entry has one.
 fn at(input: ParseStream<'_>) -> Option<Span> {
     (!input.is_empty() && !input.peek(Token![,])).then(|| input.span())
 }
@@ -116,7 +115,13 @@ pub(crate) fn expected(what: &str, input: ParseStream<'_>, form: &str) -> Error 
     fault_at(input.span(), format!("expected {what}"), looks_like(form))
 }
 
-/// Where the library is: `crate = path`, or under its own name.
-pub(crate) fn root(given: Option<&Keyed<Path>>) -> TokenStream {
-    given.map_or_else(|| quote!(::diesel_locks), |given| given.value.to_token_stream())
+/// Whether `name =` comes next, with one of these names.
+pub(crate) fn is_key_of(input: ParseStream<'_>, names: &[&str]) -> bool {
+    let next = input.fork().call(Ident::parse_any);
+    is_named(input) && next.is_ok_and(|name| names.iter().any(|known| name == known))
+}
+
+/// Whether `name =` comes next.
+pub(crate) fn is_named(input: ParseStream<'_>) -> bool {
+    input.peek(Ident::peek_any) && input.peek2(Token![=]) && !input.peek2(Token![==])
 }

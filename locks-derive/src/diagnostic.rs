@@ -1,8 +1,8 @@
-//! What a macro says of what the user wrote: all of it at once, each at its token.
+//! Messages about what the user wrote: all of them at once, each at its token.
 
 use std::fmt::Display;
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{Error, Ident, Result};
 
@@ -18,7 +18,7 @@ impl Faults {
         }
     }
 
-    /// For what is only looked at where nothing was wrong.
+    /// Keeps the fault, and returns the value if there is none.
     pub(crate) fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
         result.map_err(|fault| self.add(fault)).ok()
     }
@@ -33,7 +33,7 @@ pub(crate) fn fault(at: impl ToTokens, message: impl Display, help: impl Display
     Error::new_spanned(at, format!("{message}\nhelp: {help}"))
 }
 
-/// A fault at a place where no token is.
+/// A fault at a place that has no token.
 pub(crate) fn fault_at(at: Span, message: impl Display, help: impl Display) -> Error {
     Error::new(at, format!("{message}\nhelp: {help}"))
 }
@@ -49,4 +49,19 @@ pub(crate) fn unknown(key: &Ident, what: &str, valid: &[&str], form: impl Displa
 
 pub(crate) fn duplicate(again: impl ToTokens, name: impl Display, help: impl Display) -> Error {
     fault(again, format!("`{name}` is given more than once"), help)
+}
+
+/// Input with faults, and the part of it that is kept, so that one mistake gives one message and
+/// editors still know the item.
+pub(crate) struct Refused<Kept> {
+    pub(crate) faults: Option<Error>,
+    pub(crate) kept: Kept,
+}
+
+impl<Kept: ToTokens> Refused<Kept> {
+    pub(crate) fn expanded(&self) -> TokenStream {
+        let mut tokens = self.faults.as_ref().map(Error::to_compile_error).unwrap_or_default();
+        self.kept.to_tokens(&mut tokens);
+        tokens
+    }
 }

@@ -1,8 +1,8 @@
-//! The function that an attribute is on. Its body stays tokens, as the user wrote them.
+//! The function under an attribute. Its body stays tokens, as the user wrote them.
 
 mod hidden_type;
 
-use proc_macro2::{Delimiter, Group, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
@@ -11,18 +11,21 @@ use syn::{
     AttrStyle, Attribute, Error, Ident, Result, ReturnType, Signature, Token, Type, Visibility,
 };
 
+use crate::connection::bindings;
 use crate::diagnostic::{Faults, fault, looks_like};
 
 pub(crate) struct Function {
     pub(crate) attributes: Vec<Attribute>,
     visibility: Visibility,
     pub(crate) signature: Signature,
+    /// The statements of the body.
     pub(crate) body: TokenStream,
+    braces: Span,
 }
 
 impl Function {
     pub(crate) fn read(item: TokenStream, attribute: &str) -> Result<Self> {
-        (|input: ParseStream<'_>| Self::parse(input, attribute)).parse2(item)
+        (|input: ParseStream<'_>| Self::parse(input, attribute)).parse2(unwrapped(item))
     }
 
     fn parse(input: ParseStream<'_>, attribute: &str) -> Result<Self> {
@@ -34,13 +37,15 @@ impl Function {
             let help = format!("put `#[{attribute}(…)]` on a function with a body");
             return Err(fault(input.parse::<Token![;]>()?, message, help));
         }
-        let body: Group = input.parse()?;
-        let mut function = Self { attributes, visibility, signature, body: TokenStream::new() };
+        let body = body(input)?;
+        let braces = body.span();
+        let mut function =
+            Self { attributes, visibility, signature, body: TokenStream::new(), braces };
         function.take_body(&body)?;
         Ok(function)
     }
 
-    /// The body's inner attributes become the function's: where the body goes they are not allowed.
+    /// The body's inner attributes become the function's: inside a closure they are not allowed.
     fn take_body(&mut self, body: &Group) -> Result<()> {
         let split = |input: ParseStream<'_>| {
             Ok((input.call(Attribute::parse_inner)?, input.parse::<TokenStream>()?))
@@ -48,58 +53,99 @@ impl Function {
         let (inner, statements) = split.parse2(body.stream())?;
         let outer = inner.into_iter().map(|inner| Attribute { style: AttrStyle::Outer, ..inner });
         self.attributes.extend(outer);
-        let mut statements = Group::new(Delimiter::Brace, statements);
-        statements.set_span(body.span());
-        self.body = statements.into_token_stream();
+        self.body = statements;
         Ok(())
     }
 
-    /// What no function under a lock can be.
-    pub(crate) fn refuse(&self, attribute: &str, faults: &mut Faults) {
-        let Signature { constness, asyncness, abi, ident, output, .. } = &self.signature;
+    /// Checks the function, and returns its return type as an expression may name it.
+    pub(crate) fn checked(&self, attribute: &str, faults: &mut Faults) -> Option<Type> {
+        self.refuse_qualifiers(attribute, faults);
+        let ident = &self.signature.ident;
+        let message = "a function that returns nothing cannot return the error of a lock";
+        let help = looks_like(format!("fn {ident}(…) -> diesel::QueryResult<()>"));
+        match &self.signature.output {
+            ReturnType::Default => faults.add(fault(ident, message, help)),
+            ReturnType::Type(_, output) if returns_nothing(output) => {
+                faults.add(fault(output, message, help));
+            }
+            ReturnType::Type(_, output) => {
+                let mut output = (**output).clone();
+                hidden_type::infer(&mut output);
+                return Some(output);
+            }
+        }
+        None
+    }
+
+    /// The function as it is without its locks.
+    pub(crate) fn into_unlocked(self) -> TokenStream {
+        // Arguments that only the lock would have used are not to be reported as unused.
+        let names = bindings(&self.signature).into_iter().map(|(binding, _)| &binding.ident);
+        let body = &self.body;
+        let body = quote!(#(let _ = &#names;)* #body);
+        Self { body, ..self }.into_token_stream()
+    }
+
+    /// Puts the statements in the body's own braces, which the compiler marks if the last expression
+    /// is missing.
+    pub(crate) fn take_block(&mut self) -> Group {
+        let mut block = Group::new(Delimiter::Brace, std::mem::take(&mut self.body));
+        block.set_span(self.braces);
+        block
+    }
+
+    fn refuse_qualifiers(&self, attribute: &str, faults: &mut Faults) {
+        let Signature { constness, asyncness, abi, .. } = &self.signature;
         if let Some(constness) = constness {
-            let message = "a `const fn` cannot take a lock";
-            let help = "a lock is taken at run time: remove `const`";
+            let message = "a `const fn` cannot acquire a lock";
+            let help = "a lock is acquired at run time: remove `const`";
             faults.add(fault(constness, message, help));
         }
         if let Some(asyncness) = asyncness {
             let message = "an `async fn` cannot wait for a lock, since the connection blocks";
             let help = format!(
-                "put `#[{attribute}(…)]` on a plain `fn`, and call that one from the `async fn` by \
-                 what its runtime has for blocking code, such as `tokio::task::spawn_blocking`"
+                "put `#[{attribute}(…)]` on a plain `fn`, and call that from the `async fn` with \
+                 the runtime's function for blocking code, such as `tokio::task::spawn_blocking`"
             );
             faults.add(fault(asyncness, message, help));
         }
         if let Some(abi) = abi {
             let message = "an `extern` function cannot return the error of a lock";
-            let help =
-                format!("put `#[{attribute}(…)]` on a plain `fn`, and call that one from it");
+            let help = format!("put `#[{attribute}(…)]` on a plain `fn`, and call that from it");
             faults.add(fault(abi, message, help));
         }
-        let message = "a function that returns nothing cannot return the error of a lock";
-        let help = looks_like(format!("fn {ident}(…) -> diesel::QueryResult<()>"));
-        match output {
-            ReturnType::Default => faults.add(fault(ident, message, help)),
-            ReturnType::Type(_, output) if returns_nothing(output) => {
-                faults.add(fault(output, message, help));
-            }
-            ReturnType::Type(..) => {}
-        }
-    }
-
-    /// The return type as an expression may name it.
-    pub(crate) fn output(&self) -> TokenStream {
-        let ReturnType::Type(_, output) = &self.signature.output else { return quote!(()) };
-        let mut output = (**output).clone();
-        hidden_type::infer(&mut output);
-        output.into_token_stream()
     }
 }
 
 impl ToTokens for Function {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { attributes, visibility, signature, body } = self;
+        let Self { attributes, visibility, signature, .. } = self;
+        // Braces of the macro, so that lints about whole functions do not report the user's.
+        let mut body = Group::new(Delimiter::Brace, self.body.clone());
+        body.set_span(Span::mixed_site().located_at(self.braces));
         tokens.extend(quote!(#(#attributes)* #visibility #signature #body));
+    }
+}
+
+/// The item without the invisible parentheses around `$item:item`.
+fn unwrapped(item: TokenStream) -> TokenStream {
+    let mut tokens = item.clone().into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
+            unwrapped(group.stream())
+        }
+        _ => item,
+    }
+}
+
+/// The braces, which may be in the invisible parentheses around `$body:block`.
+fn body(input: ParseStream<'_>) -> Result<Group> {
+    match input.parse()? {
+        TokenTree::Group(group) if group.delimiter() == Delimiter::None => {
+            body.parse2(group.stream())
+        }
+        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Ok(group),
+        other => Err(Error::new_spanned(other, "expected the function's body")),
     }
 }
 
@@ -131,7 +177,7 @@ fn starts_function(input: ParseStream<'_>) -> bool {
 }
 
 fn not_a_function(input: ParseStream<'_>, attribute: &str) -> Error {
-    let message = format!("`#[{attribute}]` is an attribute of functions");
+    let message = format!("`#[{attribute}]` is an attribute for functions");
     let help = looks_like(format!(
         "#[{attribute}(…)] fn repair(conn: &mut MysqlConnection) -> QueryResult<()> {{ … }}"
     ));

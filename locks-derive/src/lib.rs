@@ -3,12 +3,11 @@
 mod attr;
 mod connection;
 mod diagnostic;
-mod fallback;
-mod format;
 mod function;
-mod layer;
 mod lockable_table;
 mod options;
+mod root;
+mod stack;
 #[cfg(test)]
 mod testing;
 mod with_lock;
@@ -17,7 +16,7 @@ mod with_table_lock;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-use crate::layer::Kind;
+use crate::stack::Kind;
 
 /// Makes a Diesel model lockable by its type, with
 /// [`TableLock`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.TableLock.html).
@@ -148,7 +147,7 @@ pub fn lockable_table(input: TokenStream) -> TokenStream {
 /// ```
 #[proc_macro_attribute]
 pub fn with_lock(args: TokenStream, item: TokenStream) -> TokenStream {
-    layer::expand(Kind::Lock, args.into(), item.into()).into()
+    stack::expand(Kind::Lock, args.into(), item.into()).into()
 }
 
 /// Runs a function while tables are locked: all of its body, in a transaction.
@@ -200,5 +199,5 @@ pub fn with_lock(args: TokenStream, item: TokenStream) -> TokenStream {
 /// inside an open transaction it is refused.
 #[proc_macro_attribute]
 pub fn with_table_lock(args: TokenStream, item: TokenStream) -> TokenStream {
-    layer::expand(Kind::TableLock, args.into(), item.into()).into()
+    stack::expand(Kind::TableLock, args.into(), item.into()).into()
 }

@@ -6,24 +6,25 @@ use syn::parse::ParseStream;
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Lit, Path, Result, UnOp};
 
-use crate::attr::{Keyed, root, set, value};
+use crate::attr::{Keyed, set, value};
 use crate::diagnostic::{Faults, fault};
+use crate::root::Root;
 
 pub(crate) const NAMES: [&str; 3] = ["timeout", "conn", "crate"];
+pub(crate) const TWICE: &str = "remove one of them";
 
 #[derive(Default)]
 pub(crate) struct Options {
-    timeout: Option<Keyed<Expr>>,
+    pub(crate) timeout: Option<Keyed<Expr>>,
     pub(crate) conn: Option<Keyed<Expr>>,
-    root: Option<Keyed<Path>>,
-    /// It was given, but could not be read.
+    pub(crate) root: Option<Keyed<Path>>,
+    /// `conn` is given, but could not be read.
     conn_unknown: bool,
 }
 
 impl Options {
-    /// Reads what comes after one of [`NAMES`].
+    /// Reads the value of one of [`NAMES`].
     pub(crate) fn read(&mut self, key: Ident, input: ParseStream<'_>) -> Result<()> {
-        const TWICE: &str = "remove one of them";
         if key == "timeout" {
             let value = value(input, &key, "a number of seconds or a `Duration`", "timeout = 2.5")?;
             set(&mut self.timeout, Keyed { key, value }, TWICE)
@@ -39,29 +40,31 @@ impl Options {
         }
     }
 
-    /// Whether the function's arguments are to be searched for it.
+    /// Whether to search the function's arguments for the connection.
     pub(crate) fn has_no_conn(&self) -> bool {
         self.conn.is_none() && !self.conn_unknown
     }
+}
 
-    pub(crate) fn check(&self, faults: &mut Faults) {
-        let Some(Keyed { value, .. }) = &self.timeout else { return };
-        let Expr::Unary(negative) = value else { return };
-        if matches!(negative.op, UnOp::Neg(_)) && is_number(&negative.expr) {
-            let message = "a timeout cannot be less than nothing";
-            faults.add(fault(value, message, "`timeout = 0` takes the lock only if it is free"));
+/// A timeout that is not a negative literal.
+pub(crate) struct Timeout(Expr);
+
+impl Timeout {
+    pub(crate) fn checked(given: Keyed<Expr>, faults: &mut Faults) -> Self {
+        if let Expr::Unary(negative) = &given.value {
+            if matches!(negative.op, UnOp::Neg(_)) && is_number(&negative.expr) {
+                let message = "a timeout cannot be negative";
+                let help = "`timeout = 0` acquires the lock only if it is free";
+                faults.add(fault(negative, message, help));
+            }
         }
-    }
-
-    pub(crate) fn root(&self) -> TokenStream {
-        root(self.root.as_ref())
+        Self(given.value)
     }
 
     /// `.timeout(…)`, for a lock of either kind.
-    pub(crate) fn timeout(&self) -> TokenStream {
-        let Some(Keyed { value, .. }) = &self.timeout else { return TokenStream::new() };
-        let root = self.root();
-        // Where it is neither a number nor a `Duration`, the compiler marks what the user gave.
+    pub(crate) fn expanded(&self, root: &Root) -> TokenStream {
+        let value = &self.0;
+        // If it is neither a number nor a `Duration`, the compiler marks the user's tokens.
         let timeout = quote_spanned!(value.span()=> timeout);
         quote!(.timeout(#root::__private::#timeout(#value)))
     }
@@ -69,9 +72,4 @@ impl Options {
 
 fn is_number(value: &Expr) -> bool {
     matches!(value, Expr::Lit(literal) if matches!(literal.lit, Lit::Int(_) | Lit::Float(_)))
-}
-
-/// For the message about an unknown option.
-pub(crate) fn form(attribute: &str, what: &str) -> String {
-    format!("#[{attribute}({what}, timeout = 2.5, conn = self.conn)]")
 }

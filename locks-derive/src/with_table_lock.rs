@@ -1,8 +1,8 @@
 //! `#[with_table_lock]`.
 
 mod args;
-mod expand;
-mod valid;
+mod checked;
+mod expanded;
 
-pub(crate) use self::args::{ATTRIBUTE, FORM};
-pub(crate) use self::expand::call;
+pub(crate) use self::args::{ATTRIBUTE, Args, FORM};
+pub(crate) use self::checked::TableLock;

@@ -3,14 +3,15 @@
 #[cfg(feature = "mysql")]
 mod attributes;
 #[cfg(feature = "mysql")]
-mod limit;
+mod timeout;
 
 #[cfg(feature = "mysql")]
 pub use self::attributes::{
-    Fallible, Held, Ran, acquire, acquire_and_begin, connection, finish, lock_tables, run,
+    Fallible, FromDieselError, Held, Place, Ran, acquire, acquire_and_begin, finish, lock_tables,
+    run, try_acquire, try_acquire_and_begin,
 };
 #[cfg(feature = "mysql")]
-pub use self::limit::{Limit, timeout};
+pub use self::timeout::{Seconds, timeout};
 pub use crate::lockable::{LockableTable, Parents};
 #[cfg(feature = "mysql")]
 pub use crate::{Lock, TableLock};

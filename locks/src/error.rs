@@ -1,94 +1,126 @@
-//! What can go wrong, one variant for each thing that a caller handles differently.
+//! Error types.
 
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
-/// Why a lock was not taken, or was not held to the end.
+/// Why a lock was not acquired, or was not held to the end.
 ///
-/// Converts from and into [`diesel::result::Error`], so that a body may return
-/// [`QueryResult`](diesel::QueryResult); either way and back, nothing of the error is lost.
+/// It converts from and into [`diesel::result::Error`] without a loss, so that whatever error type
+/// works with Diesel works with this library's closures and attributes: they ask for
+/// `E: From<diesel::result::Error>`, as [`Connection::transaction`](diesel::Connection::transaction)
+/// does. [`Error::find`] finds it again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Somebody else held the lock until the limit was reached.
+    /// Another connection held the lock until the timeout.
     ///
-    /// Try again later, or do without.
+    /// Try again later, or do without the lock. For a table lock,
+    /// [`TableLock::blockers`](crate::TableLock::blockers) lists the connections in the way.
     #[non_exhaustive]
-    #[error("{what} was not free within {limit:?}{}", held_by(*.holder))]
+    #[error("{}", describe_timeout(.lock, *.timeout, *.holder, *.is_table_lock))]
     Timeout {
-        /// Which lock, or which tables.
-        what: String,
-        /// The limit of the wait. For table locks the server takes whole seconds.
-        limit: Duration,
-        /// The connection that held a named lock when the wait ended, if it could be found out.
+        /// The full name of the lock, or the tables.
+        lock: String,
+        /// The timeout. For table locks the server takes whole seconds.
+        timeout: Duration,
+        /// The connection that held a named lock when the wait ended, if known.
         holder: Option<u64>,
+        #[doc(hidden)]
+        is_table_lock: bool,
     },
 
-    /// The server saw that this wait would never end: a cycle of locks, each held by a connection
-    /// that waits for the next.
+    /// The server found a deadlock: a cycle of connections, each of which holds a lock and waits for
+    /// that of the next.
     ///
-    /// Release what this connection holds and start again; always taking locks in the same order
-    /// avoids it.
+    /// Release what this connection holds and start again. Acquiring locks always in the same order
+    /// avoids deadlocks.
     #[non_exhaustive]
-    #[error("waiting for {what} would never end: the server found a deadlock")]
+    #[error("deadlock detected while waiting for {lock}: release all locks and start again")]
     Deadlock {
-        /// Which lock, or which tables.
-        what: String,
+        /// The full name of the lock, or the tables.
+        lock: String,
     },
 
-    /// The wait, or the call, was cut short: by `KILL QUERY`, or by a limit that an administrator
+    /// The wait, or the call, was cut short: by `KILL QUERY`, or by a time limit that an administrator
     /// has set for statements (`max_statement_time` on MariaDB).
     ///
     /// Nothing is held. Whether to try again depends on who interrupted it.
     #[non_exhaustive]
-    #[error("the server interrupted the statement for {what}")]
+    #[error("interrupted by the server while waiting for {lock}")]
     Interrupted {
-        /// Which lock, or which tables.
-        what: String,
+        /// The full name of the lock, or the tables.
+        lock: String,
     },
 
-    /// This connection does not hold the lock, or holds it no more.
+    /// This connection does not hold the lock, or no longer does.
     ///
-    /// Work that was done under it was not exclusive to its end.
+    /// Work that was done under the lock was not exclusive to its end.
     #[non_exhaustive]
-    #[error("{what} is not held by this connection")]
+    #[error("{lock} is not held by this connection{}", describe_committed(*.committed))]
     NotHeld {
-        /// Which lock.
-        what: String,
+        /// The full name of the lock, or the tables.
+        lock: String,
+        /// Whether a transaction under the lock has been committed; `None` if this library ran none.
+        committed: Option<bool>,
     },
+
+    /// The body ended the transaction or the table lock under which it ran: by `COMMIT`, `BEGIN`,
+    /// `UNLOCK TABLES`, a statement that commits implicitly such as `CREATE TABLE`, or an InnoDB
+    /// deadlock that it ignored.
+    ///
+    /// What was written before that moment may have been committed. What came after it was not
+    /// protected by the lock; it has been rolled back unless the body committed it.
+    #[non_exhaustive]
+    #[error(
+        "a statement in the body ended the transaction under {lock}: remove statements that commit, \
+         such as DDL, `COMMIT` and `UNLOCK TABLES`"
+    )]
+    TransactionEnded {
+        /// The full name of the lock, or the tables.
+        lock: String,
+    },
+
+    /// The connection to the server is lost, and every lock with it.
+    #[error("the connection to the server was lost, and every lock with it")]
+    ConnectionLost(#[source] DieselError),
 
     /// A name that cannot be used on this server.
     #[non_exhaustive]
     #[error("invalid name {name:?}: {reason}")]
     InvalidName {
-        /// The name, with the database prefix where the server has seen it.
+        /// The name, with the database prefix if the server has seen it.
         name: String,
-        /// What is wrong with it: for a name that is too long, its length and the limit.
+        /// What is wrong with it; for a name that is too long, its length, the maximum and a remedy.
         reason: String,
     },
 
     /// A named lock's prefix, or a table, needs a default database and the connection has none.
-    ///
-    /// Name one in the connection's URL, or use [`Lock::server_wide`](crate::Lock::server_wide).
-    #[error("the connection has no default database")]
+    #[error(
+        "the connection has no default database: name one in its URL, or use `in_database` or \
+         `server_wide`"
+    )]
     NoDatabase,
 
     /// A transaction is open where none may be: the call would have committed it, or released the
-    /// lock before its end.
-    ///
-    /// Take the lock first and begin the transaction inside. Transactions that were begun with
-    /// plain SQL are found too.
-    #[error("a transaction is open on this connection: take the lock first")]
-    InTransaction,
+    /// lock before its end. Transactions that were begun with plain SQL are found too.
+    #[non_exhaustive]
+    #[error("{when}")]
+    InTransaction {
+        /// When the transaction was found.
+        when: OpenTransaction,
+    },
 
     /// A [`TableLock`](crate::TableLock) that names no table.
-    #[error("a table lock needs at least one table")]
+    #[error("a table lock needs at least one table: add one with `read` or `write`")]
     NoTables,
 
-    /// This server cannot answer.
+    /// This server, this user or this connection cannot do it.
     #[non_exhaustive]
-    #[error("{what} is not supported by this server: {remedy}")]
+    #[error("{what} is not supported here: {remedy}")]
     Unsupported {
         /// What was asked for.
         what: String,
@@ -96,18 +128,101 @@ pub enum Error {
         remedy: String,
     },
 
-    /// Everything else: Diesel's error, unchanged. An unknown table, a missing privilege, a lost
-    /// connection.
+    /// Everything else: Diesel's error, unchanged. For example an unknown table.
     #[error(transparent)]
     Diesel(DieselError),
 }
 
-fn held_by(holder: Option<u64>) -> String {
-    holder.map_or_else(String::new, |id| format!(": connection {id} holds it"))
+/// When a transaction was found open: see [`Error::InTransaction`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpenTransaction {
+    /// Before the lock was acquired.
+    Before,
+    /// Before the lock was acquired, and it is one of Diesel's test transactions.
+    Test,
+    /// After the body, which has left it open. Everything has been rolled back.
+    LeftByBody,
+}
+
+impl fmt::Display for OpenTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Before => {
+                "a transaction is open on this connection: commit or roll back first, and begin \
+                 transactions under the lock"
+            }
+            Self::Test => {
+                "one of Diesel's test transactions is open on this connection, and `LOCK TABLES` \
+                 would commit it: use a connection without `begin_test_transaction` for this test"
+            }
+            Self::LeftByBody => {
+                "the body left a transaction open, so everything was rolled back: commit or roll \
+                 back every transaction that it begins"
+            }
+        })
+    }
+}
+
+fn describe_timeout(
+    lock: &str,
+    timeout: Duration,
+    holder: Option<u64>,
+    is_table_lock: bool,
+) -> String {
+    let mut message = if timeout.is_zero() {
+        format!("{lock} is not free")
+    } else {
+        format!("timed out after {timeout:?} waiting for {lock}")
+    };
+    if let Some(id) = holder {
+        message += &format!(" (held by connection {id})");
+    } else if is_table_lock {
+        message += " (`TableLock::blockers` lists the connections in the way)";
+    }
+    message
+}
+
+fn describe_committed(committed: Option<bool>) -> &'static str {
+    match committed {
+        None => "",
+        Some(true) => "; the transaction under it has been committed",
+        Some(false) => "; the transaction under it has not been committed",
+    }
+}
+
+impl Error {
+    /// Finds this library's error in another error or in one of its sources, also inside of
+    /// [`diesel::result::Error`].
+    ///
+    /// Diesel's error keeps it in a place that its `source` does not show, and neither does the
+    /// `chain` of an `anyhow::Error`.
+    ///
+    /// ```
+    /// use diesel_locks::Error;
+    ///
+    /// let error: diesel::result::Error = Error::NoTables.into();
+    /// let error: Box<dyn std::error::Error> = error.into();
+    /// assert!(matches!(Error::find(&*error), Some(Error::NoTables)));
+    /// ```
+    #[must_use]
+    pub fn find<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref::<Self>() {
+                return Some(found);
+            }
+            next = match error.downcast_ref::<DieselError>() {
+                Some(DieselError::QueryBuilderError(inner)) => Some(&**inner),
+                _ => error.source(),
+            };
+        }
+        None
+    }
 }
 
 impl From<DieselError> for Error {
-    /// Gives back the lock's error where Diesel's was made of one.
+    /// Returns the lock's error if Diesel's was made of one.
     fn from(error: DieselError) -> Self {
         match error {
             DieselError::QueryBuilderError(inner) => match inner.downcast::<Error>() {
@@ -130,22 +245,50 @@ impl From<Error> for DieselError {
     }
 }
 
-/// An owned guard could not be had: the error, and the connection that was given for it.
+/// The error returned by `acquire_owned`. It hands the connection back to the caller.
 ///
-/// Converts into [`Error`] and into [`diesel::result::Error`], which drops the connection, so that
-/// `?` works where nobody needs it back.
-#[derive(thiserror::Error)]
-#[error("{error}")]
+/// It passes through `?` into `anyhow::Error`, `eyre::Report`, `Box<dyn Error + Send + Sync>`, an
+/// enum with `#[from] AcquireOwnedError<…>`, [`Error`] and [`diesel::result::Error`]. The connection
+/// lives as long as this error does, so a pooled one goes back to its pool only when the error is
+/// dropped or converted into one of the last two.
 pub struct AcquireOwnedError<Conn> {
-    /// Why the lock was not taken.
-    pub error: Error,
-    /// The connection, as it was before.
-    pub conn: Conn,
+    error: Error,
+    /// Inside of a `Mutex`, which makes it `Sync` although connections are not.
+    conn: Mutex<Conn>,
 }
 
-impl<Conn> std::fmt::Debug for AcquireOwnedError<Conn> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<Conn> AcquireOwnedError<Conn> {
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "only a connection takes locks"))]
+    pub(crate) fn new(error: Error, conn: Conn) -> Self {
+        Self { error, conn: Mutex::new(conn) }
+    }
+
+    /// Why the lock was not acquired.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// Returns the error, and the connection as it was before.
+    pub fn into_parts(self) -> (Error, Conn) {
+        (self.error, self.conn.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<Conn> fmt::Debug for AcquireOwnedError<Conn> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AcquireOwnedError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<Conn> fmt::Display for AcquireOwnedError<Conn> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("could not acquire a guard that owns its connection")
+    }
+}
+
+impl<Conn> StdError for AcquireOwnedError<Conn> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
     }
 }
 

@@ -83,12 +83,8 @@
 //!   was dropped. Without the feature there is no such dependency, and nothing is printed in either case.
 
 #[cfg(feature = "mysql")]
-mod client;
-#[cfg(feature = "mysql")]
 mod connection;
 mod error;
-#[cfg(feature = "mysql")]
-mod fault;
 #[cfg(feature = "mysql")]
 mod lock;
 #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "only a connection locks tables"))]
@@ -96,7 +92,13 @@ mod lockable;
 #[cfg(feature = "mysql")]
 mod name;
 #[cfg(feature = "mysql")]
+mod process;
+#[cfg(feature = "mysql")]
+mod scope;
+#[cfg(feature = "mysql")]
 mod server;
+#[cfg(feature = "mysql")]
+mod server_error;
 #[cfg(feature = "mysql")]
 mod statement;
 #[cfg(feature = "mysql")]
@@ -107,6 +109,8 @@ mod timeout;
 mod trace;
 #[cfg(feature = "mysql")]
 mod transaction;
+#[cfg(feature = "mysql")]
+mod wire;
 
 #[doc(hidden)]
 pub mod __private;
@@ -115,13 +119,17 @@ pub use diesel_locks_derive::LockableTable;
 #[cfg(feature = "mysql")]
 pub use diesel_locks_derive::{with_lock, with_table_lock};
 
-pub use crate::error::{AcquireOwnedError, Error};
+#[cfg(feature = "mysql")]
+pub use crate::connection::{GuardedConnection, LockConnection};
+pub use crate::error::{AcquireOwnedError, Error, OpenTransaction};
 #[cfg(feature = "mysql")]
 pub use crate::lock::{Holder, Lock, LockGuard, Waiter};
 pub use crate::lockable::{LockableTable, Parents, TableName};
 #[cfg(feature = "mysql")]
+pub use crate::process::Process;
+#[cfg(feature = "mysql")]
 pub use crate::server::{
-    BinlogFormat, Flavour, GroupReplication, HeldLocks, NameLimit, Server, Warning,
+    BinlogFormat, Flavor, GroupReplication, LockListing, NameLimit, Server, Warning,
 };
 #[cfg(feature = "mysql")]
 pub use crate::table_lock::{Blocker, TableLock, TableLockGuard};

@@ -1,33 +1,36 @@
 //! Named locks.
 
-mod ask;
+mod acquire;
 mod guard;
-mod held;
 mod holder;
-mod observed;
-mod wait;
+mod inspect;
+mod release;
+mod resolve;
 
-use std::ops::DerefMut;
 use std::time::Duration;
 
 use diesel::mysql::MysqlConnection;
+use diesel::result::Error as DieselError;
 
 pub use self::guard::LockGuard;
-pub(crate) use self::held::HeldLock;
 pub use self::holder::{Holder, Waiter};
+pub(crate) use self::release::{HeldLock, HeldTransaction};
+use crate::connection::{LockConnection, mysql};
 use crate::error::{AcquireOwnedError, Error};
+use crate::scope::Scope;
 use crate::timeout::Timeout;
-use crate::transaction;
+use crate::transaction::Transaction;
+use crate::wire::{abandon_on_panic, now};
 
 /// A named lock: a mutex that all clients of one database server share.
 ///
-/// The servers call it a user-level lock: `GET_LOCK()`, of
-/// [MySQL](https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html) and of
+/// The servers call it a user-level lock, and acquire it with `GET_LOCK()`: see the manuals of
+/// [MySQL](https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html) and
 /// [MariaDB](https://mariadb.com/docs/server/reference/sql-functions/secondary-functions/miscellaneous-functions/get_lock).
 /// It belongs to a connection, not to a transaction: it outlives `COMMIT` and `ROLLBACK`, and the
-/// server frees it when the connection ends, however that happens.
+/// server releases it when the connection ends, however that happens.
 ///
-/// A `Lock` is the description of one: making it or dropping it does nothing. It can be a constant:
+/// A `Lock` is only a description: making or dropping one does nothing. It can be a constant:
 ///
 /// ```no_run
 /// use diesel::prelude::*;
@@ -44,92 +47,125 @@ use crate::transaction;
 /// # Names
 ///
 /// The name is prefixed with the connection's default database and a dot, so that two applications
-/// on one server do not meet by accident; [`server_wide`](Self::server_wide) leaves that out. With
-/// the prefix, MySQL takes 64 characters and MariaDB 192 bytes; see
-/// [`shortened`](Self::shortened). On MySQL names that differ only by case are one lock, on
-/// MariaDB they are two. MySQL refuses characters outside of the Basic Multilingual Plane (most
-/// emoji).
+/// on one server do not meet by accident. [`in_database`](Self::in_database) sets the prefix, and
+/// [`server_wide`](Self::server_wide) leaves it out. With the prefix, MySQL accepts 64 characters and
+/// MariaDB 192 bytes; see [`shortened`](Self::shortened). On MySQL names that differ only by case are
+/// one lock, on MariaDB they are two. MySQL refuses characters outside of the Basic Multilingual
+/// Plane (most emoji). A session's character sets do not matter.
+///
+/// The prefix is plain text: the lock `b.c` in a database `a` and the lock `c` in a database `a.b`
+/// are one lock.
 ///
 /// # `USE`
 ///
 /// The servers run a prepared statement in the database in which it was prepared, and Diesel keeps
-/// prepared statements. So after `USE other` a connection goes on with the locks of the database in
-/// which it took its first one, just as Diesel's own queries go on with the tables of the database in
-/// which they were first run. Once it was asked about a lock in the other database, it may also take
-/// none any more: [`Error::Interrupted`], or `None`. An application that changes databases on a
-/// connection has to switch that cache off
-/// ([`set_prepared_statement_cache_size`](diesel::Connection::set_prepared_statement_cache_size));
-/// then its locks follow too. A guard keeps its lock in any case.
+/// prepared statements. So after `USE other` a connection may go on with the locks of the database
+/// in which it acquired its first one, just as Diesel's own queries go on with the tables of the
+/// database in which they were first run. Name the database with [`in_database`](Self::in_database),
+/// which is always right, or switch off that cache
+/// ([`set_prepared_statement_cache_size`](diesel::Connection::set_prepared_statement_cache_size)). A
+/// guard always keeps its lock.
 ///
 /// # Re-entry
 ///
-/// A connection that holds the lock gets it again at once, and holds it until it was released as
-/// often.
+/// The lock is re-entrant: a connection that already holds it acquires it again immediately, and must
+/// release it once per acquisition.
 ///
 /// # Clusters
 ///
-/// Each node of a Galera or Group Replication cluster has locks of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Each node of a Galera or Group Replication cluster has its own locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use = "a `Lock` is only a description: nothing is locked until it is acquired"]
 pub struct Lock<'n> {
     name: &'n str,
     timeout: Timeout,
-    server_wide: bool,
+    prefix: Prefix<'n>,
     shortened: bool,
 }
 
+/// What goes before the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Prefix<'n> {
+    CurrentDatabase,
+    Database(&'n str),
+    None,
+}
+
 impl<'n> Lock<'n> {
-    /// The limit of a wait, unless another is set: 10 seconds.
+    /// The timeout, unless another is set: 10 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// Describes the lock of this name in the connection's database, with a limit of 10 seconds.
+    /// Describes the lock of this name in the connection's database, with a timeout of 10 seconds.
     pub const fn new(name: &'n str) -> Self {
         Self {
             name,
             timeout: Timeout::After(Self::DEFAULT_TIMEOUT),
-            server_wide: false,
+            prefix: Prefix::CurrentDatabase,
             shortened: false,
         }
     }
 
-    /// Sets how long to wait at most, on both servers: never less, and a few milliseconds more.
+    /// Returns the name, without a prefix.
+    #[must_use]
+    pub const fn name(&self) -> &'n str {
+        self.name
+    }
+
+    /// Sets the maximum time to wait. On both servers the wait is never shorter than this, and at most
+    /// a few milliseconds longer.
     ///
-    /// Whole seconds cost one round trip. A fraction costs two: MySQL would round it to the nearest
-    /// whole second, so that it is limited by a hint, which cannot be a parameter. MySQL's limit
-    /// is in whole milliseconds, rounded up.
-    pub const fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = Timeout::After(limit);
+    /// Whole seconds cost one round trip. A fraction of a second costs two: MySQL would round it to
+    /// the nearest whole second, so a hint limits the wait, and a hint cannot be a parameter. MySQL's
+    /// limit is in whole milliseconds, rounded up.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Timeout::After(timeout);
         self
     }
 
-    /// Waits for ever, on both servers.
+    /// Waits forever, on both servers.
     pub const fn without_timeout(mut self) -> Self {
         self.timeout = Timeout::Never;
         self
     }
 
-    /// Leaves out the database, to share a lock with a program that does not prefix, or between
+    /// Prefixes the name with this database, whatever the connection's own is: for programs that use
+    /// several databases, or change them with `USE`.
+    ///
+    /// Always one round trip. The database is not checked, and need not exist.
+    ///
+    /// ```
+    /// use diesel_locks::Lock;
+    ///
+    /// let lock = Lock::new("invoice").in_database("tenant_42"); // the lock `tenant_42.invoice`
+    /// # let _ = lock;
+    /// ```
+    pub const fn in_database(mut self, database: &'n str) -> Self {
+        self.prefix = Prefix::Database(database);
+        self
+    }
+
+    /// Leaves out the prefix, to share a lock with a program that does not prefix, or between
     /// databases. Needs no default database.
     pub const fn server_wide(mut self) -> Self {
-        self.server_wide = true;
+        self.prefix = Prefix::None;
         self
     }
 
     /// Makes names of any length usable.
     ///
-    /// A full name, database included, of more than 64 characters is replaced by its first 23
-    /// characters, a `-`, and the first 40 hexadecimal digits of its SHA-256. The result is the same
-    /// on both servers. Shorter names stay as they are.
+    /// A full name, prefix included, of more than 64 characters or 192 bytes is replaced by its first
+    /// 23 characters, a `-`, and the first 40 hexadecimal digits of its SHA-256. The result is the
+    /// same on both servers. Shorter names stay as they are.
     pub const fn shortened(mut self) -> Self {
         self.shortened = true;
         self
     }
 
-    /// Waits for the lock and takes it. Dropping the guard releases it, at once.
+    /// Acquires the lock, waiting up to the timeout. Dropping the guard releases it immediately.
     ///
-    /// One round trip where nobody else holds the lock and the limit is in whole seconds; the first
-    /// use on a connection prepares the statement, and the first use of another database than the
-    /// last asks for its name.
+    /// One round trip if the lock is free and the timeout is in whole seconds. The first use on a
+    /// connection prepares the statement, and the first use of another database than that of the last
+    /// acquisition in this process asks for its name.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
@@ -148,41 +184,49 @@ impl<'n> Lock<'n> {
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`], [`Error::Deadlock`] (on MySQL and MariaDB alike the connection can go
-    /// on, and keeps the locks it holds), [`Error::Interrupted`], [`Error::InvalidName`],
-    /// [`Error::NoDatabase`], or Diesel's. After an error the connection does not hold the lock.
-    pub fn acquire<'c>(
-        &self,
-        conn: &'c mut MysqlConnection,
-    ) -> Result<LockGuard<&'c mut MysqlConnection>, Error> {
-        let held = HeldLock::acquire(self, conn)?;
+    /// - [`Error::Timeout`] if another connection held the lock until the timeout.
+    /// - [`Error::Deadlock`]: the connection can go on, and keeps the locks it holds.
+    /// - [`Error::Interrupted`] if the wait was killed.
+    /// - [`Error::InvalidName`], [`Error::NoDatabase`].
+    /// - [`Error::Unsupported`] if this is no MySQL connection, or a cluster's strict mode refuses
+    ///   locks.
+    /// - [`Error::ConnectionLost`], [`Error::Diesel`].
+    ///
+    /// After an error the connection does not hold the lock.
+    pub fn acquire<'c, Conn>(&self, conn: &'c mut Conn) -> Result<LockGuard<&'c mut Conn>, Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        let held = self.hold(mysql(conn)?)?;
         Ok(LockGuard::new(conn, held))
     }
 
-    /// Takes the lock if it is free; `None` if somebody else holds it.
+    /// Acquires the lock if it is free. Returns `None` if another connection holds it.
     ///
     /// # Errors
     ///
-    /// As of [`acquire`](Self::acquire), but never [`Error::Timeout`].
-    pub fn try_acquire<'c>(
+    /// The same as [`acquire`](Self::acquire), except that it never returns [`Error::Timeout`].
+    pub fn try_acquire<'c, Conn>(
         &self,
-        conn: &'c mut MysqlConnection,
-    ) -> Result<Option<LockGuard<&'c mut MysqlConnection>>, Error> {
-        let held = HeldLock::try_acquire(self, conn)?;
+        conn: &'c mut Conn,
+    ) -> Result<Option<LockGuard<&'c mut Conn>>, Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        let held = self.try_hold(mysql(conn)?)?;
         Ok(held.map(|held| LockGuard::new(conn, held)))
     }
 
-    /// Like [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one, or a
-    /// `Box`. Such a guard can be moved into a thread or kept in a struct, and releases the lock
-    /// before the connection goes back to its pool.
+    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one, a
+    /// [`MysqlConnection`], or a `Box` of any connection. Such a guard can be moved into a thread or
+    /// kept in a struct, and releases the lock before the connection goes back to its pool.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
-    /// # use diesel::r2d2::{ConnectionManager, Pool};
     /// # use diesel_locks::Lock;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let pool = Pool::new(ConnectionManager::<MysqlConnection>::new("mysql://…"))?;
-    /// let mut guard = Lock::new("reindex").acquire_owned(pool.get()?)?;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let conn = MysqlConnection::establish("mysql://…")?;
+    /// let mut guard = Lock::new("reindex").acquire_owned(conn)?;
     /// std::thread::spawn(move || {
     ///     diesel::sql_query("OPTIMIZE TABLE articles").execute(&mut *guard)
     /// });
@@ -192,91 +236,160 @@ impl<'n> Lock<'n> {
     ///
     /// # Errors
     ///
-    /// As of [`acquire`](Self::acquire); the connection comes back with the error.
+    /// The same as [`acquire`](Self::acquire), with the connection.
     pub fn acquire_owned<Conn>(
         &self,
         mut conn: Conn,
     ) -> Result<LockGuard<Conn>, AcquireOwnedError<Conn>>
     where
-        Conn: DerefMut<Target = MysqlConnection>,
+        Conn: LockConnection,
     {
-        match HeldLock::acquire(self, &mut conn) {
+        match mysql(&mut conn).and_then(|conn| self.hold(conn)) {
             Ok(held) => Ok(LockGuard::new(conn, held)),
-            Err(error) => Err(AcquireOwnedError { error, conn }),
+            Err(error) => Err(AcquireOwnedError::new(error, conn)),
         }
     }
 
-    /// Runs the body under the lock. The lock is released when it returns, by error too, or panics.
+    /// The same as [`try_acquire`](Self::try_acquire), for a guard that owns its connection. If
+    /// another connection holds the lock, the connection is dropped: a pooled one goes back to its
+    /// pool.
     ///
     /// # Errors
     ///
-    /// Of the body, first; else as of [`acquire`](Self::acquire), and of
-    /// [`LockGuard::release`]: when the body succeeded but the lock was no longer held at its end,
-    /// its work was not exclusive, and the caller is told.
-    pub fn with<T, E: From<Error>>(
+    /// The same as [`try_acquire`](Self::try_acquire), with the connection.
+    pub fn try_acquire_owned<Conn>(
         &self,
-        conn: &mut MysqlConnection,
-        body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.acquire(conn)?.run(body)
+        mut conn: Conn,
+    ) -> Result<Option<LockGuard<Conn>>, AcquireOwnedError<Conn>>
+    where
+        Conn: LockConnection,
+    {
+        match mysql(&mut conn).and_then(|conn| self.try_hold(conn)) {
+            Ok(held) => Ok(held.map(|held| LockGuard::new(conn, held))),
+            Err(error) => Err(AcquireOwnedError::new(error, conn)),
+        }
     }
 
-    /// Like [`with`](Self::with), but does not wait: `None` when somebody else holds the lock.
+    /// Runs the body under the lock. The lock is released when the body returns, by an error too, or
+    /// panics.
     ///
     /// # Errors
     ///
-    /// As of [`with`](Self::with), but never [`Error::Timeout`].
-    pub fn try_with<T, E: From<Error>>(
+    /// If the body fails, its error is returned. Otherwise the errors are those of
+    /// [`acquire`](Self::acquire) and [`LockGuard::release`]: if the lock was no longer held at the
+    /// end of the body, its work was not exclusive, and [`Error::NotHeld`] is returned.
+    pub fn with<Conn, T, E>(
         &self,
-        conn: &mut MysqlConnection,
-        body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
-    ) -> Result<Option<T>, E> {
-        match self.try_acquire(conn)? {
-            Some(guard) => guard.run(body).map(Some),
+        conn: &mut Conn,
+        body: impl FnOnce(&mut Conn) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        Conn: LockConnection + ?Sized,
+        E: From<DieselError>,
+    {
+        let held = mysql(conn).and_then(|conn| self.hold(conn)).map_err(DieselError::from)?;
+        Scope::new(conn, held).run(body)
+    }
+
+    /// The same as [`with`](Self::with), except that it does not wait: it returns `None` if another
+    /// connection holds the lock.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`with`](Self::with), except that it never returns [`Error::Timeout`].
+    pub fn try_with<Conn, T, E>(
+        &self,
+        conn: &mut Conn,
+        body: impl FnOnce(&mut Conn) -> Result<T, E>,
+    ) -> Result<Option<T>, E>
+    where
+        Conn: LockConnection + ?Sized,
+        E: From<DieselError>,
+    {
+        match mysql(conn).and_then(|conn| self.try_hold(conn)).map_err(DieselError::from)? {
+            Some(held) => Scope::new(conn, held).run(body).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Runs the body in a transaction under the lock: takes the lock, begins, runs the body, commits
-    /// or rolls back, and only then releases the lock, so that whoever has it next sees what was
+    /// Runs the body in a transaction under the lock: acquires the lock, begins, runs the body,
+    /// commits or rolls back, and only then releases the lock, so that the next holder sees what was
     /// committed.
     ///
-    /// Transactions inside the body become savepoints, as Diesel does it. A body that succeeds but
-    /// leaves one open is rolled back and answered with [`Error::InTransaction`].
+    /// Eight round trips without those of the body. Transactions inside the body become savepoints,
+    /// as Diesel does it. In one of Diesel's test transactions the transaction itself is a savepoint.
+    /// Diesel's instrumentation sees the transaction begin, and its end only as a query.
     ///
     /// # Errors
     ///
-    /// [`Error::InTransaction`] inside an open transaction, also one that was begun with plain SQL:
-    /// the lock would be released before its commit. Else as of [`with`](Self::with). An error of
-    /// the release comes after a commit that succeeded.
-    pub fn transaction<T, E: From<Error>>(
+    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain SQL:
+    ///   the lock would be released before its commit. Also if the body leaves a transaction open;
+    ///   everything is rolled back then.
+    /// - [`Error::TransactionEnded`] if the body succeeds, but ended the transaction itself.
+    /// - [`Error::NotHeld`] if the lock was lost before the end; it says whether the work was
+    ///   committed.
+    /// - Otherwise the same as [`with`](Self::with).
+    pub fn transaction<Conn, T, E>(
         &self,
-        conn: &mut MysqlConnection,
-        body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        transaction::refuse_open(conn)?;
-        self.with(conn, |conn| transaction::run(conn, self.name, body))
+        conn: &mut Conn,
+        body: impl FnOnce(&mut Conn) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        Conn: LockConnection + ?Sized,
+        E: From<DieselError>,
+    {
+        let held =
+            mysql(conn).and_then(|conn| self.hold_and_begin(conn)).map_err(DieselError::from)?;
+        Scope::new(conn, held).run(body)
     }
 
-    /// Lets a lock go that was kept by [`LockGuard::leak`].
+    /// Acquires the lock and begins a transaction.
+    pub(crate) fn hold_and_begin(
+        &self,
+        conn: &mut MysqlConnection,
+    ) -> Result<HeldTransaction, Error> {
+        Transaction::refuse_open(conn)?;
+        let held = self.hold(conn)?;
+        abandon_on_panic(conn, |conn| now(HeldTransaction::begin(held, conn)))
+    }
+
+    /// Does the same if the lock is free.
+    pub(crate) fn try_hold_and_begin(
+        &self,
+        conn: &mut MysqlConnection,
+    ) -> Result<Option<HeldTransaction>, Error> {
+        Transaction::refuse_open(conn)?;
+        let Some(held) = self.try_hold(conn)? else { return Ok(None) };
+        abandon_on_panic(conn, |conn| now(HeldTransaction::begin(held, conn))).map(Some)
+    }
+
+    /// Releases a lock that was kept with [`LockGuard::leak`].
     ///
     /// # Errors
     ///
-    /// [`Error::NotHeld`] if this connection does not hold it; [`Error::InvalidName`],
-    /// [`Error::NoDatabase`], or Diesel's. The name is that of the connection's database now.
-    pub fn release(&self, conn: &mut MysqlConnection) -> Result<(), Error> {
-        held::release(self, conn)
+    /// [`Error::NotHeld`] if this connection does not hold it. [`Error::InvalidName`],
+    /// [`Error::NoDatabase`], [`Error::Interrupted`], [`Error::Unsupported`],
+    /// [`Error::ConnectionLost`] or [`Error::Diesel`]. The prefix is the connection's database now.
+    pub fn release<Conn>(&self, conn: &mut Conn) -> Result<(), Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        abandon_on_panic(mysql(conn)?, |conn| now(release::release(self, conn)))
     }
 }
 
 impl Lock<'_> {
-    /// Releases every named lock of this connection, taken by this library or not, for code that
-    /// takes a connection back into a pool. Returns how many there were, re-entries counted.
+    /// Releases every named lock of this connection, whether acquired by this library or not: for
+    /// code that takes a connection back into a pool. Returns the number of locks, re-entries
+    /// included.
     ///
     /// # Errors
     ///
-    /// Diesel's; the connection is then closed, which releases them too.
-    pub fn release_all(conn: &mut MysqlConnection) -> Result<u64, Error> {
-        held::release_all(conn)
+    /// [`Error::ConnectionLost`]: the connection is closed, which releases them too.
+    pub fn release_all<Conn>(conn: &mut Conn) -> Result<u64, Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        abandon_on_panic(mysql(conn)?, |conn| now(release::release_all(conn)))
     }
 }

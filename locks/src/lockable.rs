@@ -1,4 +1,4 @@
-//! What can be locked by its type.
+//! Models and tables that can be locked by their type.
 
 mod table_name;
 mod tables;
@@ -10,7 +10,6 @@ use diesel::result::QueryResult;
 use diesel::{QuerySource, Table};
 
 pub use self::table_name::TableName;
-use self::tables::TableReference;
 pub(crate) use self::tables::{Level, Tables};
 
 /// A Diesel model, or a table, that a [`TableLock`](crate::TableLock) can lock by its type.
@@ -45,44 +44,41 @@ where
     type Table = T;
 }
 
-/// Takes the models that a model inherits from.
+/// Collects the models that a model inherits from.
 #[derive(Debug)]
 pub struct Parents<'t> {
     tables: &'t mut Tables,
     level: Level,
-    /// What was added already: a cycle ends, and what is reached twice is added once. Two models
-    /// of one table may have other parents; functions that were merged have the same.
-    visited: &'t mut Vec<(String, usize)>,
+    /// The models that were added already: a cycle ends, and a model that is reached twice is added
+    /// once. Two models of one table may have other parents; functions that were merged have the same.
+    visited: &'t mut Vec<(TableName, usize)>,
 }
 
 impl<'t> Parents<'t> {
-    fn of(tables: &'t mut Tables, level: Level, visited: &'t mut Vec<(String, usize)>) -> Self {
+    fn of(tables: &'t mut Tables, level: Level, visited: &'t mut Vec<(TableName, usize)>) -> Self {
         Self { tables, level, visited }
     }
 
-    /// Adds a model, and what it inherits from.
+    /// Adds a model, and the models that it inherits from.
     pub fn add<Model: LockableTable>(&mut self) {
-        let name = match table_sql::<Model::Table>() {
-            Ok(name) => name,
-            Err(error) => return self.tables.refuse(error.to_string()),
-        };
+        let Some(name) = self.tables.name_of::<Model>() else { return };
         let parents: fn(&mut Parents<'_>) = Model::parents;
         let visit = (name.clone(), parents as usize);
         if self.visited.contains(&visit) {
             return;
         }
         self.visited.push(visit);
-        self.tables.add(TableReference { name, alias: None }, self.level);
+        self.tables.add(name, None, self.level);
         parents(&mut Parents::of(self.tables, self.level, self.visited));
     }
 }
 
-/// Diesel's own way to write the table, quoted: `sql_name` and the schema come out right.
-fn table_sql<T>() -> QueryResult<String>
+/// The table's name, read from Diesel's own way to write it: `sql_name` and the schema come out right.
+fn table_name<T>() -> QueryResult<Option<TableName>>
 where
     T: HasTable<Table = T> + QuerySource<FromClause: QueryFragment<Mysql>>,
 {
     let mut sql = MysqlQueryBuilder::new();
     T::table().from_clause().to_sql(&mut sql, &Mysql)?;
-    Ok(sql.finish())
+    Ok(TableName::from_sql(&sql.finish()))
 }

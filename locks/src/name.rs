@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
-/// A full name of more characters than this is shortened, where that is asked for.
-const LONGEST_UNSHORTENED: usize = 64;
+/// A full name of more characters than this is shortened, where that is asked for: MySQL's maximum.
+const MOST_CHARACTERS: usize = 64;
+
+/// MariaDB's maximum, in bytes: 64 times three, measured on 10.11.
+const MOST_BYTES: usize = 192;
 
 /// The database that was seen last on any connection: the guess for the next one.
 static LAST_DATABASE: RwLock<String> = RwLock::new(String::new());
@@ -23,7 +26,13 @@ impl FullName {
         Self::new(name.to_owned(), None, shorten)
     }
 
+    /// In a database that the caller names: the server need not check it.
     pub(crate) fn in_database(database: &str, name: &str, shorten: bool) -> Self {
+        Self::new([database, ".", name].concat(), None, shorten)
+    }
+
+    /// In the connection's database, if that is this one.
+    pub(crate) fn in_current(database: &str, name: &str, shorten: bool) -> Self {
         Self::new([database, ".", name].concat(), Some(database.len()), shorten)
     }
 
@@ -31,11 +40,12 @@ impl FullName {
     /// database has an empty name.
     pub(crate) fn guess(name: &str, shorten: bool) -> Self {
         let database = LAST_DATABASE.read().unwrap_or_else(PoisonError::into_inner);
-        Self::in_database(&database, name, shorten)
+        Self::in_current(&database, name, shorten)
     }
 
     fn new(text: String, checked: Option<usize>, shorten: bool) -> Self {
-        let shortened = shorten && text.chars().count() > LONGEST_UNSHORTENED;
+        let is_long = || text.len() > MOST_BYTES || text.chars().count() > MOST_CHARACTERS;
+        let shortened = shorten && is_long();
         Self { text, shortened, checked }
     }
 
@@ -49,15 +59,19 @@ impl FullName {
         self
     }
 
-    pub(crate) fn as_string(&self) -> &String {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 
     pub(crate) fn is_shortened(&self) -> bool {
         self.shortened
     }
 
-    pub(crate) fn database(&self) -> Option<&str> {
+    pub(crate) fn checked_database(&self) -> Option<&str> {
         self.checked.map(|length| &self.text[..length])
     }
 }
@@ -65,5 +79,21 @@ impl FullName {
 impl fmt::Display for FullName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_shortened_only_if_one_of_the_servers_would_refuse_it() {
+        let is_shortened = |name: &str| FullName::server_wide(name, true).is_shortened();
+        assert!(!is_shortened(&"n".repeat(64)));
+        assert!(is_shortened(&"n".repeat(65)));
+        assert!(!is_shortened(&"語".repeat(64)), "192 bytes");
+        assert!(is_shortened(&"🔒".repeat(49)), "196 bytes");
+        assert!(!is_shortened(&"🔒".repeat(48)), "192 bytes");
+        assert!(!FullName::server_wide(&"n".repeat(65), false).is_shortened());
     }
 }

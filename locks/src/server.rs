@@ -1,15 +1,16 @@
-//! What a server is, and what it can promise.
+//! The server: what it is, and what it can promise.
 
-pub(crate) mod facts;
-pub(crate) mod survey;
+pub(crate) mod inspect;
+mod variables;
 mod warning;
 
-use diesel::mysql::MysqlConnection;
-
+pub(crate) use self::variables::text;
 pub use self::warning::Warning;
+use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
+use crate::wire::now;
 
-/// What is known of a server: which one it is, how it treats locks, and what it is part of.
+/// A server: its make, how it treats locks, and the cluster that it is part of.
 ///
 /// The settings are the server's global ones; a session may have others.
 ///
@@ -19,7 +20,7 @@ use crate::error::Error;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let conn = &mut MysqlConnection::establish("mysql://…")?;
 /// let server = Server::inspect(conn)?;
-/// println!("{} {}", server.flavour, server.version);
+/// println!("{} {}", server.flavor, server.version);
 /// for warning in server.warnings() {
 ///     eprintln!("warning: {warning}");
 /// }
@@ -29,105 +30,109 @@ use crate::error::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Server {
-    /// Whose server it is.
-    pub flavour: Flavour,
-    /// What `VERSION()` says.
+    /// The make of the server.
+    pub flavor: Flavor,
+    /// `VERSION()`.
     pub version: String,
-    /// The longest full name of a named lock, database prefix included; `None` of an unknown
+    /// The longest full name of a named lock, database prefix included; `None` for an unrecognized
     /// server.
     pub name_limit: Option<NameLimit>,
-    /// Whether names of locks that differ only by case are two locks: so on MariaDB, not so on
-    /// MySQL. `None` of an unknown server.
+    /// Whether names of locks that differ only by case are two locks: true on MariaDB, false on
+    /// MySQL. `None` for an unrecognized server.
     pub names_differ_by_case: Option<bool>,
     /// Whether a cycle of connections that wait for each other's named locks, or locked tables, is
     /// answered with [`Error::Deadlock`](crate::Error::Deadlock): since MySQL 5.7.5 and MariaDB
-    /// 10.0.2. `None` of an unknown server.
+    /// 10.0.2. `None` for an unrecognized server.
     pub detects_deadlocks: Option<bool>,
-    /// `innodb_deadlock_detect`: the same for locked rows. `None` where the server does not say.
+    /// `innodb_deadlock_detect`: the same for locked rows. `None` if the server does not say.
     pub innodb_deadlock_detect: Option<bool>,
-    /// Where held locks can be read, by this connection.
-    pub held_locks: HeldLocks,
-    /// `innodb_table_locks`. `None` where the server does not say.
+    /// Where this connection can read which locks are held.
+    pub lock_listing: LockListing,
+    /// `innodb_table_locks`. `None` if the server does not say.
     pub innodb_table_locks: Option<bool>,
     /// Whether there is a binary log.
     pub binary_log: bool,
-    /// `binlog_format`, in use or not. `None` where the server does not say.
+    /// `binlog_format`, whether in use or not. `None` if the server does not say.
     pub binlog_format: Option<BinlogFormat>,
     /// Whether only administrators may write: `read_only`, as on most replicas, or one of its
     /// relatives.
     pub read_only: bool,
     /// Whether the server is a node of a Galera cluster: `wsrep_on`.
     pub galera: bool,
-    /// What the server is in MySQL's Group Replication, if it is configured.
+    /// The server's part in MySQL's Group Replication, if that is configured.
     pub group_replication: Option<GroupReplication>,
 }
 
 impl Server {
-    /// Asks the server what it is. With autocommit off, the question begins a transaction, as any query does.
+    /// Asks the server what it is. With autocommit off, this begins a transaction, as any query does.
     ///
-    /// One round trip, and one more to prepare the statement at the first use on a connection. Two
-    /// where the user's privileges are others than those of the user that asked last, and while
-    /// tables are locked; two also on servers that neither MySQL nor MariaDB made.
+    /// One round trip, and one more to prepare the statement at the first use on a connection. Two if
+    /// this user's privileges differ from those of the previous caller, while tables are locked, or on
+    /// a server that is neither MySQL nor MariaDB.
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`], or Diesel's.
-    pub fn inspect(conn: &mut MysqlConnection) -> Result<Self, Error> {
-        survey::survey(conn).map(|facts| facts.server())
+    /// [`Error::Interrupted`], [`Error::ConnectionLost`], [`Error::Unsupported`] or
+    /// [`Error::Diesel`].
+    pub fn inspect<Conn>(conn: &mut Conn) -> Result<Self, Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        now(inspect::inspect(mysql(conn)?)).map(|variables| variables.server())
     }
 
-    /// What is unsafe here, and what to do about it. Nothing is printed.
+    /// Returns what is unsafe on this server, and what to do about it. Nothing is printed.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         warning::of(self)
     }
 }
 
-/// Whose server it is.
+/// The make of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Flavour {
-    /// Oracle's, or a cloud's that says to be it.
+pub enum Flavor {
+    /// MySQL, or a managed service that identifies itself as MySQL.
     MySql,
     /// MariaDB.
     MariaDb,
-    /// Percona Server or Percona `XtraDB` Cluster, which are MySQL in what concerns locks.
+    /// Percona Server or Percona `XtraDB` Cluster, which treat locks as MySQL does.
     Percona,
-    /// One that speaks MySQL's protocol but is none of these, or does not say what it is. What is
-    /// said here of locks may not be true of it.
+    /// A third-party server that speaks MySQL's protocol. What this documentation says about locks may
+    /// not hold there.
     Unknown,
 }
 
-impl std::fmt::Display for Flavour {
+impl std::fmt::Display for Flavor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::MySql => "MySQL",
             Self::MariaDb => "MariaDB",
             Self::Percona => "Percona",
-            Self::Unknown => "unknown server",
+            Self::Unknown => "unrecognized server",
         })
     }
 }
 
-/// The longest name of a named lock.
+/// The maximum length of a named lock's full name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NameLimit {
-    /// So many characters.
+    /// In characters.
     Characters(usize),
-    /// So many bytes, of UTF-8.
+    /// In bytes of UTF-8.
     Bytes(usize),
 }
 
-/// Where held locks can be read.
+/// Where a connection can read which locks are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum HeldLocks {
-    /// `performance_schema.metadata_locks`, which also knows who waits.
+pub enum LockListing {
+    /// `performance_schema.metadata_locks`, which also lists the connections that wait.
     PerformanceSchema,
-    /// `information_schema.METADATA_LOCK_INFO`, of MariaDB's plugin `metadata_lock_info`.
+    /// `information_schema.METADATA_LOCK_INFO`, which belongs to MariaDB's plugin `metadata_lock_info`.
     Plugin,
-    /// Nowhere, by this connection.
+    /// Nowhere.
     #[non_exhaustive]
     Nowhere {
         /// What to do about it.
@@ -135,25 +140,25 @@ pub enum HeldLocks {
     },
 }
 
-/// What the binary log takes down.
+/// What the binary log records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BinlogFormat {
-    /// Statements, which a replica runs without the locks that they were run under.
+    /// Statements, which a replica runs without the locks under which they were run.
     Statement,
     /// Rows.
     Row,
-    /// Statements where that is safe, else rows.
+    /// Statements if that is safe, otherwise rows.
     Mixed,
 }
 
-/// What a server is in MySQL's Group Replication.
+/// A server's part in MySQL's Group Replication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupReplication {
     /// `group_replication_group_name`.
     pub group: String,
-    /// Whether only one member takes writes.
+    /// Whether only one member accepts writes.
     pub single_primary: bool,
     /// This server's `MEMBER_STATE`: `ONLINE`, `OFFLINE` and others. `None` where this user may not
     /// see it, which needs `SELECT` on `performance_schema.*`.

@@ -1,4 +1,4 @@
-//! How long to wait: asked for by the caller, told to the server, judged by the client's own clock.
+//! How long to wait: the caller's timeout, the server's waits, and the client's own clock.
 
 use std::time::{Duration, Instant};
 
@@ -10,33 +10,33 @@ const LONGEST_WAIT: Duration = Duration::from_secs(u32::MAX as u64 / 1000);
 /// `lock_wait_timeout` takes up to a year on both servers.
 const LONGEST_TABLE_WAIT: u64 = 31_536_000;
 
-/// The limit of a wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The timeout of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Timeout {
     After(Duration),
     Never,
 }
 
 impl Timeout {
-    pub(crate) const NONE: Self = Self::After(Duration::ZERO);
+    pub(crate) const ZERO: Self = Self::After(Duration::ZERO);
 
-    pub(crate) fn limit(self) -> Option<Duration> {
+    pub(crate) fn duration(self) -> Option<Duration> {
         match self {
-            Self::After(limit) => Some(limit),
+            Self::After(timeout) => Some(timeout),
             Self::Never => None,
         }
     }
 }
 
-/// Rounds a limit for table locks up to what `lock_wait_timeout` takes: whole seconds, from one to
+/// Rounds a timeout for table locks up to what `lock_wait_timeout` takes: whole seconds, from one to
 /// a year.
-pub(crate) fn table_wait_seconds(limit: Duration) -> u64 {
-    whole_seconds(limit).clamp(1, LONGEST_TABLE_WAIT)
+pub(crate) fn table_wait_seconds(timeout: Duration) -> u64 {
+    whole_seconds(timeout).clamp(1, LONGEST_TABLE_WAIT)
 }
 
-/// The next whole second, never less than the limit.
-pub(crate) fn whole_seconds(limit: Duration) -> u64 {
-    limit.as_secs().saturating_add(u64::from(limit.subsec_nanos() > 0))
+/// The next whole second, never less than the timeout.
+pub(crate) fn whole_seconds(timeout: Duration) -> u64 {
+    timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() > 0))
 }
 
 /// One call's wait, which may take several statements.
@@ -46,12 +46,12 @@ pub(crate) struct Wait {
     timeout: Timeout,
 }
 
-/// What it means that the server stopped waiting.
+/// Why the server stopped waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
-    /// The caller's limit is reached.
-    AtLimit,
-    /// The server waited as long as it was told to, yet the caller's limit is not reached.
+    /// The caller's timeout is reached.
+    AtTimeout,
+    /// The server waited as long as it was asked to, but the caller's timeout is not reached.
     Early,
     /// Something cut the wait short.
     Interrupted,
@@ -62,36 +62,36 @@ impl Wait {
         Self { started: Instant::now(), timeout }
     }
 
-    /// How long the server is told to wait at first.
+    /// How long the server is to wait at first.
     pub(crate) fn first(&self) -> Duration {
         self.next(Duration::ZERO)
     }
 
-    /// How long the server is told to wait for the rest.
+    /// How long the server is to wait for the rest.
     pub(crate) fn rest(&self) -> Duration {
         self.next(self.started.elapsed())
     }
 
     fn next(&self, elapsed: Duration) -> Duration {
         match self.timeout {
-            Timeout::After(limit) => limit.saturating_sub(elapsed).min(LONGEST_WAIT),
+            Timeout::After(timeout) => timeout.saturating_sub(elapsed).min(LONGEST_WAIT),
             Timeout::Never => LONGEST_WAIT,
         }
     }
 
-    /// Judges a wait for which the server was told `told` and that began at `asked`.
-    pub(crate) fn stopped(&self, told: Duration, asked: Instant) -> Stopped {
-        judge(self.timeout, self.started.elapsed(), told, asked.elapsed())
+    /// Judges a wait of the server, which was asked for that long and began at `started`.
+    pub(crate) fn stopped(&self, server_wait: Duration, started: Instant) -> Stopped {
+        judge(self.timeout, self.started.elapsed(), server_wait, started.elapsed())
     }
 }
 
-fn judge(timeout: Timeout, elapsed: Duration, told: Duration, waited: Duration) -> Stopped {
+fn judge(timeout: Timeout, elapsed: Duration, server_wait: Duration, waited: Duration) -> Stopped {
     // The server's clock may be slewed while the client's is not; the kernel slews by 500 parts in
     // a million at most, on either side.
-    let drift = told / 1000;
+    let drift = server_wait / 1000;
     match timeout {
-        Timeout::After(limit) if elapsed >= limit => Stopped::AtLimit,
-        _ if waited + drift >= told => Stopped::Early,
+        Timeout::After(timeout) if elapsed >= timeout => Stopped::AtTimeout,
+        _ if waited + drift >= server_wait => Stopped::Early,
         _ => Stopped::Interrupted,
     }
 }
@@ -103,10 +103,10 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_limit_is_reached_by_the_clients_clock_only() {
+    fn a_timeout_is_reached_by_the_clients_clock_only() {
         let limit = Timeout::After(10 * SECOND);
         let judge = |elapsed| judge(limit, elapsed, 10 * SECOND, elapsed);
-        assert_eq!(judge(10 * SECOND), Stopped::AtLimit);
+        assert_eq!(judge(10 * SECOND), Stopped::AtTimeout);
         assert_eq!(judge(Duration::from_millis(9_995)), Stopped::Early);
         assert_eq!(judge(9 * SECOND), Stopped::Interrupted);
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_without_a_limit_is_never_told_to_end_with_the_time_elapsed() {
+    fn a_long_wait_is_shortened_by_the_time_elapsed() {
         let timeout = Timeout::After(LONGEST_WAIT + 10 * SECOND);
         let wait = Wait::start(timeout);
         assert_eq!(wait.next(LONGEST_WAIT), 10 * SECOND);

@@ -1,60 +1,93 @@
-//! What is told to `tracing`, with the feature of that name; without it nothing of this is compiled
-//! in.
+//! What is reported to `tracing`, with the feature of that name; without it nothing of this is
+//! compiled in.
+//!
+//! A subscriber may panic in each of its methods, so none is called while another panic unwinds:
+//! that would abort the process.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::error::Error;
+#[cfg(feature = "tracing")]
+use crate::wire::catch_panic;
 
-/// What is to be acquired.
-#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "nobody listens"))]
-pub(crate) struct Wanted<'w> {
-    pub(crate) kind: &'static str,
-    /// Asked for only where somebody listens.
-    pub(crate) name: &'w dyn std::fmt::Display,
-    /// None where the server's own limit is in force, or none at all.
-    pub(crate) timeout: Option<Duration>,
+/// The span of one acquire.
+#[derive(Debug)]
+pub(crate) struct AcquireSpan {
+    #[cfg(feature = "tracing")]
+    span: Option<tracing::Span>,
+    #[cfg(feature = "tracing")]
+    started: std::time::Instant,
 }
 
-/// A span around the wait, which ends with how long it was and what came of it.
-#[cfg(feature = "tracing")]
-pub(crate) fn acquire<T>(
-    wanted: &Wanted<'_>,
-    outcome: impl FnOnce(&T) -> &'static str,
-    wait: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    use tracing::field::{Empty, debug, display};
+impl AcquireSpan {
+    /// Begins the span. There is no timeout if the server's own is in force, or none at all.
+    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "no one listens"))]
+    pub(crate) fn new(kind: &'static str, lock: &dyn Display, timeout: Option<Duration>) -> Self {
+        #[cfg(feature = "tracing")]
+        {
+            use tracing::field::Empty;
 
-    let span = tracing::debug_span!(
-        "acquire",
-        kind = wanted.kind,
-        lock = %wanted.name,
-        timeout = wanted.timeout.map(debug),
-        waited = Empty,
-        outcome = Empty,
-        error = Empty,
-    );
-    let started = std::time::Instant::now();
-    let result = span.in_scope(wait);
-    span.record("waited", debug(started.elapsed()));
-    match &result {
-        Ok(value) => {
-            span.record("outcome", outcome(value));
+            let span = tracing::debug_span!(
+                "acquire",
+                kind,
+                lock = %lock,
+                timeout = timeout.map(tracing::field::debug),
+                waited = Empty,
+                outcome = Empty,
+                error = Empty,
+            );
+            Self { span: Some(span), started: std::time::Instant::now() }
         }
-        Err(error) => {
-            span.record("outcome", name_of(error)).record("error", display(error));
+        #[cfg(not(feature = "tracing"))]
+        Self {}
+    }
+
+    /// Runs the wait inside of the span.
+    pub(crate) fn in_scope<T>(&self, wait: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        if let Some(span) = &self.span {
+            // The span is left after the panic was caught, and before it goes on.
+            let caught = span.in_scope(|| catch_panic(wait));
+            return caught.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        wait()
+    }
+
+    /// Ends the span with how long the wait was, and its outcome.
+    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "no one listens"))]
+    pub(crate) fn end<T>(
+        self,
+        result: Result<T, Error>,
+        outcome: impl FnOnce(&T) -> &'static str,
+    ) -> Result<T, Error> {
+        #[cfg(feature = "tracing")]
+        if let Some(span) = &self.span {
+            use tracing::field::{debug, display};
+
+            span.record("waited", debug(self.started.elapsed()));
+            match &result {
+                Ok(value) => {
+                    span.record("outcome", outcome(value));
+                }
+                Err(error) => {
+                    span.record("outcome", name_of(error)).record("error", display(error));
+                }
+            }
+        }
+        result
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl Drop for AcquireSpan {
+    fn drop(&mut self) {
+        let span = self.span.take();
+        let closed = catch_panic(|| drop(span));
+        if let (Err(panic), false) = (closed, std::thread::panicking()) {
+            std::panic::resume_unwind(panic);
         }
     }
-    result
-}
-
-#[cfg(not(feature = "tracing"))]
-#[inline]
-pub(crate) fn acquire<T>(
-    _: &Wanted<'_>,
-    _: impl FnOnce(&T) -> &'static str,
-    wait: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    wait()
 }
 
 #[cfg(feature = "tracing")]
@@ -67,13 +100,13 @@ fn name_of(error: &Error) -> &'static str {
     }
 }
 
-/// A guard was dropped, and nobody else is left to tell that its lock was not held to the end.
-#[cfg_attr(not(feature = "tracing"), inline)]
-pub(crate) fn dropped(kind: &'static str, lock: Option<&str>, released: Result<(), Error>) {
+/// Reports a lock that was not held to its end, where the caller gets another error, or none.
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "no one listens"))]
+pub(crate) fn warn_of_end(kind: &'static str, lock: &str, error: &Error) {
     #[cfg(feature = "tracing")]
-    if let Err(error) = released {
-        tracing::warn!(kind, lock, %error, "a release failed while its guard was dropped");
+    {
+        let _ = catch_panic(|| {
+            tracing::warn!(kind, lock, %error, "a lock was not held to its end");
+        });
     }
-    #[cfg(not(feature = "tracing"))]
-    let _ = (kind, lock, released);
 }

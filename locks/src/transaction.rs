@@ -1,122 +1,203 @@
-//! Diesel's transactions, begun and ended so that its transaction manager always knows.
+//! Diesel's transactions under a lock, and the sentinel that tells whether one is still the same.
 
-use diesel::RunQueryDsl;
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::mysql::MysqlConnection;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use diesel::result::Error as DieselError;
 
-use crate::connection::Lent;
-use crate::error::Error;
-use crate::fault::{Fault, State, insist};
-use crate::statement::{self, Meaning, RefuseOpen};
+use crate::error::{Error, OpenTransaction};
+use crate::server_error::{ErrorKind, ServerError, close, number, retry_or_close};
+use crate::statement::transaction as statements;
+pub(crate) use crate::statement::transaction::Ending;
+use crate::wire::Wire;
 
-type Manager = AnsiTransactionManager;
-
-/// How many transactions are open, the savepoints among them counted.
-fn depth(conn: &mut MysqlConnection) -> Result<u32, Error> {
-    let status =
-        <Manager as TransactionManager<MysqlConnection>>::transaction_manager_status_mut(conn);
-    Ok(status.transaction_depth().map_err(Error::Diesel)?.map_or(0, u32::from))
-}
-
-/// Refuses where Diesel knows of an open transaction, without asking the server.
-pub(crate) fn refuse_open(conn: &mut MysqlConnection) -> Result<(), Error> {
-    if depth(conn)? > 0 { Err(Error::InTransaction) } else { Ok(()) }
-}
-
-/// Commits the one transaction that is open.
+/// A savepoint at the beginning of a transaction. It is gone when something has ended the transaction
+/// or the table locks: DDL, `COMMIT`, `BEGIN`, `UNLOCK TABLES`, an InnoDB deadlock.
 ///
-/// # Errors
-///
-/// If the transactions begun since were not all ended, everything is rolled back.
-pub(crate) fn commit(conn: &mut MysqlConnection) -> Result<(), Error> {
-    let committed = match depth(conn) {
-        Ok(0 | 1) => Manager::commit_transaction(conn).map_err(Error::Diesel),
-        Ok(_) => Err(Error::InTransaction),
-        Err(error) => Err(error),
-    };
-    if committed.is_err() {
-        // Where the commit failed Diesel has tried already; nothing must stay open.
-        let _ = roll_back(conn);
+/// Each has a name of its own, and the session a variable with its number, so that the end of a
+/// transaction is never run on another connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sentinel(u64);
+
+impl Sentinel {
+    pub(crate) fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
-    committed
-}
 
-/// Rolls back to where no transaction is open, whatever was left open.
-pub(crate) fn roll_back(conn: &mut MysqlConnection) -> Result<(), Error> {
-    loop {
-        match Manager::rollback_transaction(conn) {
-            Err(DieselError::NotInTransaction) => return Ok(()),
-            Err(DieselError::BrokenTransactionManager) => break,
-            // One level less in either case; the outermost one, if it fails, breaks the manager.
-            Ok(()) | Err(_) => {}
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Ends the transaction by a batch that begins with the release of the savepoint. If that fails,
+    /// by statements that end whatever is open, one by one: nothing is committed then.
+    pub(crate) async fn end(
+        self,
+        ending: Ending,
+        batch: &str,
+        clean_up: &[&str],
+        lock: &str,
+        conn: &mut impl Wire,
+    ) -> Result<(), Error> {
+        let depth = conn.depth();
+        if let Ok(1) = depth {
+            let Err(error) = conn.batch(batch).await else {
+                conn.forget_transactions();
+                return Ok(());
+            };
+            let failed = ServerError::diagnose(error, conn).await;
+            if failed.kind != ErrorKind::ConnectionLost {
+                self.clean_up(clean_up, lock, conn).await?;
+            }
+            return Err(failed.into_error(lock));
+        }
+        self.clean_up(clean_up, lock, conn).await?;
+        match (depth, ending) {
+            // By Diesel's own functions.
+            (Ok(0), _) => Err(Error::TransactionEnded { lock: lock.to_owned() }),
+            (Ok(_), Ending::RollBack) => Ok(()),
+            (Ok(_), Ending::Commit) => {
+                Err(Error::InTransaction { when: OpenTransaction::LeftByBody })
+            }
+            (Err(error), _) => Err(Error::Diesel(error)),
         }
     }
-    insist(conn, |conn| conn.batch_execute(statement::ROLLBACK)).map_err(Error::Diesel)?;
-    // The connection lives, and no transaction is open on it: the manager may go on.
-    #[expect(clippy::default_trait_access, reason = "Diesel does not export the type's name")]
-    let valid = Default::default();
-    *Manager::transaction_manager_status_mut(conn) = valid;
-    Ok(())
-}
 
-/// Begins a transaction where none is open.
-///
-/// # Errors
-///
-/// [`Error::InTransaction`] where one is, one that Diesel never saw included.
-pub(crate) fn begin(conn: &mut MysqlConnection, what: &str) -> Result<(), Error> {
-    // One by one: a batch of both could be struck by `KILL QUERY` in between, and never return.
-    refuse_unseen(conn).map_err(|fault| fault.into_error(what))?;
-    match Manager::begin_transaction_sql(conn, statement::BEGIN) {
-        Ok(()) => Ok(()),
-        Err(DieselError::AlreadyInTransaction) => Err(Error::InTransaction),
-        Err(error) => Err(Fault::of(error, conn).into_error(what)),
+    /// Leaves another connection alone.
+    async fn clean_up(
+        self,
+        statements: &[&str],
+        lock: &str,
+        conn: &mut impl Wire,
+    ) -> Result<(), Error> {
+        match number(conn, &statements::is_in_scope(self.0)).await {
+            Ok(Some(1)) => {}
+            Ok(_) => {
+                retry_or_close(conn, &statements::end_batch()).await?;
+                return Err(Error::NotHeld { lock: lock.to_owned(), committed: Some(false) });
+            }
+            Err(error) => {
+                close(conn).await;
+                return Err(Error::ConnectionLost(error));
+            }
+        }
+        for statement in statements {
+            retry_or_close(conn, statement).await?;
+        }
+        conn.forget_transactions();
+        Ok(())
     }
 }
 
-fn refuse_unseen(conn: &mut MysqlConnection) -> Result<(), Fault> {
-    let mut statement = RefuseOpen::guess();
-    for is_last in [false, true] {
-        let Err(error) = statement.execute(conn) else {
-            break;
+/// Refuses if Diesel knows of an open transaction, without asking the server.
+pub(crate) fn refuse_open(conn: &mut impl Wire) -> Result<(), Error> {
+    match conn.depth() {
+        Ok(0) => Ok(()),
+        Ok(_) if conn.is_test_transaction() => {
+            Err(Error::InTransaction { when: OpenTransaction::Test })
+        }
+        Ok(_) => Err(Error::InTransaction { when: OpenTransaction::Before }),
+        Err(error) => Err(Error::Diesel(error)),
+    }
+}
+
+/// A transaction under a lock.
+#[derive(Debug)]
+pub(crate) enum Transaction {
+    Whole(Sentinel),
+    /// A savepoint of Diesel's in one of its test transactions, at this depth.
+    InTest {
+        depth: u32,
+    },
+}
+
+impl Transaction {
+    /// Refuses if Diesel knows of an open transaction that is not a test's.
+    pub(crate) fn refuse_open(conn: &mut impl Wire) -> Result<(), Error> {
+        if conn.is_test_transaction() { Ok(()) } else { refuse_open(conn) }
+    }
+
+    /// Begins a transaction where none is open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InTransaction`] if one is, even one that Diesel never saw.
+    pub(crate) async fn begin(lock: &str, conn: &mut impl Wire) -> Result<Self, Error> {
+        if conn.is_test_transaction() {
+            let depth = conn.depth().map_err(Error::Diesel)?;
+            let Err(error) = conn.begin_nested().await else {
+                return Ok(Self::InTest { depth: depth + 1 });
+            };
+            return Err(ServerError::diagnose(error, conn).await.into_error(lock));
+        }
+        let sentinel = Sentinel::new();
+        let error = match conn.begin(&statements::begin(sentinel.number())).await {
+            Ok(()) => return Ok(Self::Whole(sentinel)),
+            Err(DieselError::AlreadyInTransaction) => {
+                return Err(Error::InTransaction { when: OpenTransaction::Before });
+            }
+            Err(error) => error,
         };
-        let fault = Fault::of(error, conn);
-        if is_last || fault.state != State::Known(Meaning::UnknownVariable) {
-            return Err(fault);
+        let failed = ServerError::diagnose(error, conn).await;
+        match failed.kind {
+            ErrorKind::ConnectionLost => {}
+            // Nothing else was run, and the transaction that is open is the caller's.
+            ErrorKind::InTransaction => retry_or_close(conn, &statements::end_batch()).await?,
+            _ => {
+                let in_scope = number(conn, &statements::is_in_scope(sentinel.number())).await;
+                if matches!(in_scope, Ok(Some(1))) {
+                    retry_or_close(conn, statements::ROLLBACK).await?;
+                }
+                retry_or_close(conn, &statements::end_batch()).await?;
+            }
         }
-        statement = statement.otherwise();
+        Err(failed.into_error(lock))
     }
-    Ok(())
+
+    /// Commits or rolls back.
+    ///
+    /// # Errors
+    ///
+    /// If the transactions that the body began were not all ended, everything is rolled back.
+    pub(crate) async fn end(
+        &self,
+        ending: Ending,
+        lock: &str,
+        conn: &mut impl Wire,
+    ) -> Result<(), Error> {
+        match *self {
+            Self::Whole(sentinel) => {
+                let batch = statements::end(sentinel.number(), ending);
+                let clean_up = [statements::ROLLBACK, &statements::end_batch()];
+                sentinel.end(ending, &batch, &clean_up, lock, conn).await
+            }
+            Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
+        }
+    }
 }
 
-/// Runs the body in a transaction of its own.
-pub(crate) fn run<T, E: From<Error>>(
-    conn: &mut MysqlConnection,
-    what: &str,
-    body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
-) -> Result<T, E> {
-    begin(conn, what)?;
-    let mut open = OpenTransaction(Lent::new(conn));
-    let result = body(open.0.get_mut());
-    let conn = open.0.take();
-    match result {
-        Ok(value) => commit(conn).map(|()| value).map_err(E::from),
-        Err(error) => {
-            // The body's error says more; a rollback that failed has broken the connection.
-            let _ = roll_back(conn);
-            Err(error)
+async fn end_in_test(
+    depth: u32,
+    ending: Ending,
+    lock: &str,
+    conn: &mut impl Wire,
+) -> Result<(), Error> {
+    let mut result = Ok(());
+    loop {
+        let open = conn.depth().map_err(Error::Diesel)?;
+        if open < depth {
+            return result;
         }
-    }
-}
-
-/// Rolls back where the body panics.
-struct OpenTransaction<'c>(Lent<&'c mut MysqlConnection>);
-
-impl Drop for OpenTransaction<'_> {
-    fn drop(&mut self) {
-        if let Some(conn) = self.0.take_if_whole() {
-            let _ = roll_back(conn);
+        if open > depth && ending == Ending::Commit {
+            result = Err(Error::InTransaction { when: OpenTransaction::LeftByBody });
+        }
+        let commits = ending == Ending::Commit && result.is_ok();
+        let ended = if commits { conn.commit().await } else { conn.roll_back().await };
+        if let Err(error) = ended {
+            let failed = ServerError::diagnose(error, conn).await.into_error(lock);
+            result = result.and(Err(failed));
+            if conn.depth().is_ok_and(|now| now >= open) {
+                return result;
+            }
         }
     }
 }

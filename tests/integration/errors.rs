@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel_locks::{AcquireOwnedError, Error, Lock};
+use diesel_locks::{Error, Lock};
 
 use crate::support::schema::Database;
 use crate::support::server;
@@ -85,9 +85,9 @@ fn a_body_may_return_a_custom_error() {
         Lock(Error),
         Full,
     }
-    impl From<Error> for Own {
-        fn from(error: Error) -> Self {
-            Self::Lock(error)
+    impl From<DieselError> for Own {
+        fn from(error: DieselError) -> Self {
+            Self::Lock(error.into())
         }
     }
     let db = Database::new();
@@ -103,8 +103,14 @@ fn errors_can_be_boxed_and_sent() {
     fn can_be_boxed<E: std::error::Error + Send + Sync + 'static>(_: &E) {}
     for error in some_errors() {
         can_be_boxed(&error);
-        can_be_boxed(&AcquireOwnedError { error, conn: () });
     }
+    let db = Database::new();
+    let (conn, mut other) = (db.connect(), db.connect());
+    let _held = LOCK.acquire(&mut other).unwrap();
+    let failed = LOCK.timeout(Duration::ZERO).acquire_owned(conn).map(drop).unwrap_err();
+    can_be_boxed(&failed);
+    let source = std::error::Error::source(&failed).unwrap();
+    assert!(matches!(source.downcast_ref(), Some(Error::Timeout { .. })), "{source}");
 }
 
 #[test]

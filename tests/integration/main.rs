@@ -53,7 +53,12 @@ mod inspect {
 /// The attributes and the derive.
 mod macros {
     mod compile_fail;
+    mod connections;
+    mod lints;
     mod lockable_table;
+    mod models;
+    mod options;
+    mod out_of_macros;
     mod shapes;
     mod with_lock;
     mod with_table_lock;

@@ -9,7 +9,7 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use diesel_locks::{AcquireOwnedError, Error, Lock, LockGuard, TableLock, TableLockGuard};
+use diesel_locks::{Error, Lock, LockConnection, LockGuard, TableLock, TableLockGuard};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -69,6 +69,12 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
 enum Client {
     Plain(Box<MysqlConnection>),
     WithTables(TableLockGuard<Box<MysqlConnection>>),
+}
+
+impl LockConnection for Client {
+    fn mysql_connection(&mut self) -> Option<&mut MysqlConnection> {
+        Some(self)
+    }
 }
 
 impl Deref for Client {
@@ -143,7 +149,7 @@ impl<'d> Machine<'d> {
                     if commit { Ok(()) } else { Err(Error::NoTables) }
                 });
                 let as_expected = match &ended {
-                    Err(Error::InTransaction) => model.has_locked_tables(who),
+                    Err(Error::InTransaction { .. }) => model.has_locked_tables(who),
                     Err(Error::Timeout { .. }) => !model.is_free_for(&names[name], who),
                     ended => ended.is_ok() == commit && model.is_free_for(&names[name], who),
                 };
@@ -179,7 +185,7 @@ impl<'d> Machine<'d> {
         let client = match client {
             Client::WithTables(mut guard) => {
                 let refused = lock.acquire(&mut guard).map(drop);
-                prop_assert!(matches!(refused, Err(Error::InTransaction)), "{refused:?}");
+                prop_assert!(matches!(refused, Err(Error::InTransaction { .. })), "{refused:?}");
                 Client::WithTables(guard)
             }
             Client::Plain(conn) => match lock.acquire_owned(conn) {
@@ -188,7 +194,8 @@ impl<'d> Machine<'d> {
                     prop_assert_eq!(guard.batch_execute(insert).is_ok(), write);
                     Client::WithTables(guard)
                 }
-                Err(AcquireOwnedError { error, conn }) => {
+                Err(failed) => {
+                    let (error, conn) = failed.into_parts();
                     prop_assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
                     prop_assert!(!self.model.lock_table(table, write, who));
                     Client::Plain(conn)

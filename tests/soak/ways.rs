@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
-use diesel_locks::{AcquireOwnedError, Error, Lock, TableLock};
+use diesel_locks::{Error, Lock, TableLock};
 
 use crate::job::Job;
 
@@ -70,13 +70,13 @@ pub(crate) const NAMED: [Way; 10] = [
     }),
     way("owned", End::Done, |want, conn, job| {
         let owned = want.lock.acquire_owned(conn);
-        let mut guard = owned.map_err(|AcquireOwnedError { error, .. }| error)?;
+        let mut guard = owned.map_err(Error::from)?;
         job.body(&mut guard)?;
         guard.release().map(Some)
     }),
     way("owned, dropped", End::Done, |want, conn, job| {
         let owned = want.lock.acquire_owned(conn);
-        let mut guard = owned.map_err(|AcquireOwnedError { error, .. }| error)?;
+        let mut guard = owned.map_err(Error::from)?;
         job.body(&mut guard)?;
         Ok(None)
     }),
@@ -124,7 +124,7 @@ pub(crate) const TABLES: [Way; 5] = [
     }),
     way("tables: owned", End::Committed, |want, conn, job| {
         let owned = want.tables.acquire_owned(conn);
-        let mut guard = owned.map_err(|AcquireOwnedError { error, .. }| error)?;
+        let mut guard = owned.map_err(Error::from)?;
         job.body(&mut guard)?;
         guard.release().map(Some)
     }),

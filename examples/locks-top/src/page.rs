@@ -34,7 +34,7 @@ impl Page {
             page.push(Style::Alert, format!("warning: {warning}"));
         }
         let server = &snapshot.server;
-        page.push(Style::Plain, harmless(&format!("{} {}", server.flavour, server.version)));
+        page.push(Style::Plain, harmless(&format!("{} {}", server.flavor, server.version)));
         page.push(Style::Plain, String::new());
         page.locks(snapshot);
         page.tables(snapshot);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel_locks::{Error, HeldLocks, Lock, Server};
+use diesel_locks::{Error, Lock, LockListing, Server};
 
 use crate::statement::{self, Row, kind};
 
@@ -60,13 +60,13 @@ pub(crate) struct Client {
 impl Snapshot {
     pub(crate) fn take(conn: &mut MysqlConnection, prefix: &str) -> Result<Self, Unseen> {
         let server = Server::inspect(conn)?;
-        let (rows, remedy) = match &server.held_locks {
-            HeldLocks::PerformanceSchema => (statement::from_performance_schema(conn)?, None),
-            HeldLocks::Plugin => match who_waits_is_told(conn)? {
+        let (rows, remedy) = match &server.lock_listing {
+            LockListing::PerformanceSchema => (statement::from_performance_schema(conn)?, None),
+            LockListing::Plugin => match who_waits_is_told(conn)? {
                 Ok(()) => (statement::from_performance_schema(conn)?, None),
                 Err(remedy) => (statement::from_plugin(conn)?, Some(remedy)),
             },
-            HeldLocks::Nowhere { remedy, .. } => return Err(Unseen::Nowhere(remedy.clone())),
+            LockListing::Nowhere { remedy, .. } => return Err(Unseen::Nowhere(remedy.clone())),
             elsewhere => return Err(Unseen::Nowhere(format!("{elsewhere:?} is not known here"))),
         };
         let mut snapshot = Self {
@@ -162,15 +162,16 @@ impl Entry {
             Err(error) => return Err(error),
         };
         if let Some(holder) = asked {
-            self.waiters.retain(|waiter| waiter.id != holder.connection_id);
+            let process = holder.process;
+            self.waiters.retain(|waiter| waiter.id != process.id);
             self.holders = vec![Client {
-                id: holder.connection_id,
+                id: process.id,
                 mode: None,
-                user: holder.user,
-                host: holder.host,
-                state: holder.state,
-                in_state: holder.in_state,
-                statement: holder.statement,
+                user: process.user,
+                host: process.host,
+                state: process.state,
+                in_state: process.in_state,
+                statement: process.statement,
             }];
         }
         Ok(())

@@ -5,8 +5,7 @@ use syn::{
     TypeInfer, TypeParamBound, token,
 };
 
-/// Writes `_` for each `impl Trait`, which cannot be written in an expression: the compiler finds the
-/// type out.
+/// Writes `_` for each `impl Trait`, which an expression cannot name: the compiler infers the type.
 ///
 /// By hand, since syn's `Fold` would be most of what this crate costs to compile.
 pub(super) fn infer(ty: &mut Type) {

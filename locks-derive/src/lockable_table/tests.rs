@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Ident, parse_quote};
 
-use super::{expand, table};
+use super::{expand, table_name};
 use crate::testing::assert_expansion;
 
 fn check(input: &TokenStream, expected: &Expect) {
@@ -21,12 +21,11 @@ fn a_table_name_is_inferred_as_diesel_does() {
             struct BlogPost;
         ),
         &expect![[r#"
-        #[automatically_derived]
-        #[allow(deprecated)]
-        impl ::diesel_locks::__private::LockableTable for BlogPost {
-            type Table = blog_posts::table;
-        }
-    "#]],
+            #[automatically_derived]
+            impl ::diesel_locks::__private::LockableTable for BlogPost {
+                type Table = blog_posts::table;
+            }
+        "#]],
     );
 }
 
@@ -40,7 +39,6 @@ fn parents_are_added_in_order() {
         },
         &expect![[r#"
             #[automatically_derived]
-            #[allow(deprecated)]
             impl ::diesel_locks::__private::LockableTable for Restaurant {
                 type Table = crate::schema::restaurants::table;
                 fn parents(parents: &mut ::diesel_locks::__private::Parents<'_>) {
@@ -60,7 +58,6 @@ fn generics_are_carried() {
         },
         &expect![[r#"
             #[automatically_derived]
-            #[allow(deprecated)]
             impl<'a, T: Clone, const N: usize> ::diesel_locks::__private::LockableTable
             for Row<'a, T, N>
             where
@@ -81,7 +78,6 @@ fn another_root_is_used_for_all_paths() {
         },
         &expect![[r#"
             #[automatically_derived]
-            #[allow(deprecated)]
             impl my_crate::locks::__private::LockableTable for Restaurant {
                 type Table = restaurants::table;
                 fn parents(parents: &mut my_crate::locks::__private::Parents<'_>) {
@@ -104,7 +100,6 @@ fn an_error_comes_with_a_stub_of_the_same_table() {
                 "unknown key `parent`, expected one of `parents`, `crate`\nhelp: the correct format looks like `#[lockable(parents(Place, Building))]`"
             }
             #[automatically_derived]
-            #[allow(deprecated)]
             impl ::diesel_locks::__private::LockableTable for Restaurant {
                 type Table = restaurants::table;
             }
@@ -117,10 +112,9 @@ fn an_error_comes_with_a_stub_of_the_same_table() {
         },
         &expect![[r#"
             ::core::compile_error! {
-                "`LockableTable` is derived for structs, and `Restaurant` is an enum\nhelp: the correct format looks like `#[derive(LockableTable)] struct Restaurant`"
+                "`LockableTable` can only be derived for structs, but `Restaurant` is an enum\nhelp: the correct format looks like `#[derive(LockableTable)] struct Restaurant`"
             }
             #[automatically_derived]
-            #[allow(deprecated)]
             impl ::diesel_locks::__private::LockableTable for Restaurant {
                 type Table = restaurants::table;
             }
@@ -153,7 +147,6 @@ fn diesels_other_keys_are_not_read() {
         },
         &expect![[r#"
             #[automatically_derived]
-            #[allow(deprecated)]
             impl ::diesel_locks::__private::LockableTable for Restaurant {
                 type Table = r#type::table;
             }
@@ -164,7 +157,7 @@ fn diesels_other_keys_are_not_read() {
 #[test]
 fn inferred_names_are_diesels() {
     let inferred = |name: &str| {
-        let path = table::inferred(&syn::parse_str::<Ident>(name).unwrap());
+        let path = table_name::inferred(&syn::parse_str::<Ident>(name).unwrap());
         quote!(#path).to_string()
     };
     // Diesel's own examples.

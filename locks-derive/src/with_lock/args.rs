@@ -1,26 +1,41 @@
-//! What the user wrote.
+//! The attribute's arguments, as the user wrote them.
 
-use quote::ToTokens;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::{Expr, Ident, LitStr, Result, Token};
 
-use crate::attr::{entries, expected, key};
+use crate::attr::{Keyed, entries, expected, is_key_of, is_named, key, set, value};
 use crate::diagnostic::{Faults, duplicate, fault, looks_like};
-use crate::options::{self, Options};
+use crate::options::{self, Options, TWICE};
 
 pub(crate) const ATTRIBUTE: &str = "with_lock";
 pub(crate) const FORM: &str = "#[with_lock(\"nightly-report\")]";
-const FLAGS: [&str; 2] = ["transaction", "server_wide"];
+pub(super) const VALID_OPTIONS: [&str; 9] = [
+    "timeout",
+    "without_timeout",
+    "if_busy",
+    "conn",
+    "transaction",
+    "in_database",
+    "server_wide",
+    "shortened",
+    "crate",
+];
 
 #[derive(Default)]
-pub(super) struct Args {
+pub(crate) struct Args {
     pub(super) name: Option<LitStr>,
     /// For `format!`.
     pub(super) arguments: Vec<FormatArgument>,
-    pub(super) options: Options,
-    pub(super) transaction: Option<Ident>,
+    pub(crate) options: Options,
+    pub(super) in_database: Option<Keyed<Expr>>,
+    pub(super) if_busy: Option<Keyed<Expr>>,
+    pub(super) without_timeout: Option<Ident>,
+    pub(crate) transaction: Option<Ident>,
     pub(super) server_wide: Option<Ident>,
+    pub(super) shortened: Option<Ident>,
 }
 
 pub(super) struct FormatArgument {
@@ -29,7 +44,7 @@ pub(super) struct FormatArgument {
 }
 
 impl Args {
-    pub(super) fn read(input: ParseStream<'_>, faults: &mut Faults) -> Result<Self> {
+    pub(crate) fn read(input: ParseStream<'_>, faults: &mut Faults) -> Result<Self> {
         let mut args = Self::default();
         let mut is_first = true;
         entries(input, FORM, faults, |input, _| {
@@ -47,7 +62,7 @@ impl Args {
             self.name = Some(input.parse()?);
             return Ok(());
         }
-        if is_option(input) || is_flag(input) {
+        if is_option(input) || self.is_flag(input) {
             let option = key(&input.fork(), FORM)?;
             self.read_entry(input)?;
             let message = "the lock has no name, which comes first";
@@ -57,28 +72,18 @@ impl Args {
             .fork()
             .parse::<Expr>()
             .map_err(|_| expected("the lock's name, a string literal", input, FORM))?;
-        let message = "the lock's name is a string literal, as of `format!`";
+        let message = "the lock's name must be a string literal, like that of `format!`";
         Err(fault(&value, message, looks_like(as_literal(&value))))
     }
 
     fn read_entry(&mut self, input: ParseStream<'_>) -> Result<()> {
         if is_option(input) {
             let key = key(input, FORM)?;
-            return self.options.read(key, input);
+            return self.read_option(key, input);
         }
-        if is_flag(input) {
+        if self.is_flag(input) {
             let key = key(input, FORM)?;
-            if input.peek(Token![=]) {
-                let help = looks_like(format!("#[with_lock(\"nightly-report\", {key})]"));
-                return Err(fault(key.clone(), format!("`{key}` takes no value"), help));
-            }
-            let flag =
-                if key == "transaction" { &mut self.transaction } else { &mut self.server_wide };
-            if flag.is_some() {
-                return Err(duplicate(&key, &key, "remove one of them"));
-            }
-            *flag = Some(key);
-            return Ok(());
+            return self.read_flag(key, input);
         }
         let name = if is_named(input) {
             let name = input.call(Ident::parse_any)?;
@@ -91,6 +96,54 @@ impl Args {
         self.arguments.push(FormatArgument { name, value });
         Ok(())
     }
+
+    fn read_option(&mut self, key: Ident, input: ParseStream<'_>) -> Result<()> {
+        if key == "in_database" {
+            let value = value(input, &key, "the database's name", "in_database = \"shop\"")?;
+            set(&mut self.in_database, Keyed { key, value }, TWICE)
+        } else if key == "if_busy" {
+            let what = "the value to return if the lock is busy";
+            let value = value(input, &key, what, "if_busy = Ok(())")?;
+            set(&mut self.if_busy, Keyed { key, value }, TWICE)
+        } else {
+            self.options.read(key, input)
+        }
+    }
+
+    fn read_flag(&mut self, key: Ident, input: ParseStream<'_>) -> Result<()> {
+        if input.peek(Token![=]) {
+            let help = looks_like(format!("#[with_lock(\"nightly-report\", {key})]"));
+            return Err(fault(key.clone(), format!("`{key}` takes no value"), help));
+        }
+        let Some(flag) = self.flag(&key) else { return Ok(()) };
+        if flag.is_some() {
+            return Err(duplicate(&key, &key, TWICE));
+        }
+        *flag = Some(key);
+        Ok(())
+    }
+
+    fn flag(&mut self, name: &Ident) -> Option<&mut Option<Ident>> {
+        match name.to_string().as_str() {
+            "without_timeout" => Some(&mut self.without_timeout),
+            "transaction" => Some(&mut self.transaction),
+            "server_wide" => Some(&mut self.server_wide),
+            "shortened" => Some(&mut self.shortened),
+            _ => None,
+        }
+    }
+
+    /// Whether a flag comes next, and not an argument that begins like one: `transaction.id`.
+    fn is_flag(&mut self, input: ParseStream<'_>) -> bool {
+        let ahead = input.fork();
+        let name = ahead.call(Ident::parse_any);
+        let ends = ahead.is_empty() || ahead.peek(Token![,]) || is_named(input);
+        ends && name.is_ok_and(|name| self.flag(&name).is_some())
+    }
+}
+
+fn is_option(input: ParseStream<'_>) -> bool {
+    is_key_of(input, &options::NAMES) || is_key_of(input, &["in_database", "if_busy"])
 }
 
 /// The right form of a name that is not a literal.
@@ -110,24 +163,26 @@ fn as_literal(name: &Expr) -> String {
     }
 }
 
-fn is_named(input: ParseStream<'_>) -> bool {
-    input.peek(Ident::peek_any) && input.peek2(Token![=]) && !input.peek2(Token![==])
+impl FormatArgument {
+    /// A name that stands alone.
+    pub(super) fn word(&self) -> Option<&Ident> {
+        match &self.value {
+            Expr::Path(path) => path.path.get_ident(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_text(&self) -> String {
+        let text = self.to_token_stream().to_string();
+        // Tokens do not know the spaces that were between them.
+        text.replace(" . ", ".").replace("& ", "&").replace(" (", "(")
+    }
 }
 
-/// An option's name with nothing after it is an option too, without its value.
-fn is_option(input: ParseStream<'_>) -> bool {
-    let next = input.fork().call(Ident::parse_any);
-    is_named(input) && next.is_ok_and(|name| options::NAMES.iter().any(|option| name == option))
-}
-
-/// Not what only begins like a flag: `transaction.id`.
-fn is_flag(input: ParseStream<'_>) -> bool {
-    let ahead = input.fork();
-    let name = ahead.call(Ident::parse_any);
-    let ends = ahead.is_empty() || ahead.peek(Token![,]) || is_named(input);
-    ends && name.is_ok_and(|name| FLAGS.iter().any(|flag| name == flag))
-}
-
-pub(super) fn valid_options() -> Vec<&'static str> {
-    [&options::NAMES[..], &FLAGS].concat()
+impl ToTokens for FormatArgument {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { name, value } = self;
+        let equals = name.as_ref().map(|_| quote!(=));
+        tokens.extend(quote!(#name #equals #value));
+    }
 }

@@ -1,31 +1,35 @@
 //! What the attributes expand to.
 //!
 //! A function's body uses the connection under its own name and type, so nothing here borrows it
-//! while the body runs: what is held is a token, and the body is caught, to be followed by the end
-//! of the lock in any case.
+//! while the body runs: what is held is a token, and a panic of the body is caught until the lock has
+//! ended.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 use diesel::mysql::MysqlConnection;
+use diesel::result::Error as DieselError;
 
-use crate::lock::HeldLock;
-use crate::{Error, Lock, TableLock, table_lock, transaction};
+use crate::connection::{LockConnection, mysql};
+use crate::lock::{HeldLock, HeldTransaction};
+use crate::scope::{Ending, end_after_body, end_after_panic};
+use crate::table_lock::HeldTables;
+use crate::wire::{Wire, catch_panic};
+use crate::{Error, Lock, TableLock, scope};
 
-/// What a function under a lock returns.
+/// The return type of a function with a lock attribute.
 #[diagnostic::on_unimplemented(
-    message = "a function under a lock returns a `Result`, and `{Self}` is none",
+    message = "a function with a lock attribute must return a `Result`, but `{Self}` is not one",
     label = "not a `Result`",
-    note = "taking the lock can fail, and then the function returns that error"
+    note = "acquiring the lock can fail, and the function then returns that error"
 )]
 pub trait Fallible: Sized {
     fn failed(error: Error) -> Self;
     fn succeeded(&self) -> bool;
 }
 
-impl<T, E: From<Error>> Fallible for Result<T, E> {
+impl<T, E: FromDieselError> Fallible for Result<T, E> {
     fn failed(error: Error) -> Self {
-        Err(error.into())
+        Err(E::from_diesel_error(error.into()))
     }
 
     fn succeeded(&self) -> bool {
@@ -33,10 +37,38 @@ impl<T, E: From<Error>> Fallible for Result<T, E> {
     }
 }
 
-/// Whatever derefs to a connection, as one.
-pub fn connection(conn: &mut MysqlConnection) -> &mut MysqlConnection {
-    conn
+/// `From<diesel::result::Error>`, under a name that has its own message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` must implement `From<diesel::result::Error>` to return the error of a lock",
+    label = "cannot be made from Diesel's error",
+    note = "with thiserror this is a variant: `#[error(transparent)] Diesel(#[from] diesel::result::Error)`"
+)]
+pub trait FromDieselError {
+    fn from_diesel_error(error: DieselError) -> Self;
 }
+
+#[diagnostic::do_not_recommend]
+impl<E: From<DieselError>> FromDieselError for E {
+    fn from_diesel_error(error: DieselError) -> Self {
+        error.into()
+    }
+}
+
+/// Finds the connection in a place, by autoref and autoderef: a reference, an owned connection, a
+/// field, a box, a pooled connection.
+pub trait Place {
+    #[doc(hidden)]
+    fn __diesel_locks_connection(&mut self) -> Result<&mut MysqlConnection, Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<Conn: LockConnection + ?Sized> Place for Conn {
+    fn __diesel_locks_connection(&mut self) -> Result<&mut MysqlConnection, Error> {
+        mysql(self)
+    }
+}
+
+type Found<'c> = Result<&'c mut MysqlConnection, Error>;
 
 /// What is to be ended after the body.
 #[derive(Debug)]
@@ -45,27 +77,54 @@ pub struct Held(What);
 #[derive(Debug)]
 enum What {
     Lock(HeldLock),
-    LockAndTransaction(HeldLock),
-    Tables,
+    Transaction(HeldTransaction),
+    Tables(HeldTables),
 }
 
-pub fn acquire(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<Held, Error> {
-    HeldLock::acquire(lock, conn).map(|held| Held(What::Lock(held)))
-}
-
-pub fn acquire_and_begin(lock: &Lock<'_>, conn: &mut MysqlConnection) -> Result<Held, Error> {
-    transaction::refuse_open(conn)?;
-    let held = HeldLock::acquire(lock, conn)?;
-    if let Err(error) = transaction::begin(conn, held.name()) {
-        // The first error says why; a lock that cannot be released closes the connection.
-        let _ = held.release(conn);
-        return Err(error);
+impl scope::Held for Held {
+    fn kind(&self) -> &'static str {
+        match &self.0 {
+            What::Lock(held) => held.kind(),
+            What::Transaction(held) => held.kind(),
+            What::Tables(held) => held.kind(),
+        }
     }
-    Ok(Held(What::LockAndTransaction(held)))
+
+    fn lock(&self) -> &str {
+        match &self.0 {
+            What::Lock(held) => held.lock(),
+            What::Transaction(held) => held.lock(),
+            What::Tables(held) => held.lock(),
+        }
+    }
+
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        match &self.0 {
+            What::Lock(held) => held.end(ending, conn).await,
+            What::Transaction(held) => held.end(ending, conn).await,
+            What::Tables(held) => held.end(ending, conn).await,
+        }
+    }
 }
 
-pub fn lock_tables(lock: &TableLock, conn: &mut MysqlConnection) -> Result<Held, Error> {
-    table_lock::held::acquire(lock, conn).map(|()| Held(What::Tables))
+pub fn acquire(lock: &Lock<'_>, conn: Found<'_>) -> Result<Held, Error> {
+    lock.hold(conn?).map(|held| Held(What::Lock(held)))
+}
+
+pub fn acquire_and_begin(lock: &Lock<'_>, conn: Found<'_>) -> Result<Held, Error> {
+    lock.hold_and_begin(conn?).map(|held| Held(What::Transaction(held)))
+}
+
+pub fn try_acquire(lock: &Lock<'_>, conn: Found<'_>) -> Result<Option<Held>, Error> {
+    Ok(lock.try_hold(conn?)?.map(|held| Held(What::Lock(held))))
+}
+
+pub fn try_acquire_and_begin(lock: &Lock<'_>, conn: Found<'_>) -> Result<Option<Held>, Error> {
+    Ok(lock.try_hold_and_begin(conn?)?.map(|held| Held(What::Transaction(held))))
+}
+
+pub fn lock_tables(lock: &TableLock, conn: Found<'_>) -> Result<Held, Error> {
+    lock.hold(conn?).map(|held| Held(What::Tables(held)))
 }
 
 /// A body that was run, or refused because there was no lock.
@@ -76,8 +135,8 @@ pub struct Ran<R>(Outcome<R>);
 #[derive(Debug)]
 enum Outcome<R> {
     Refused(R),
-    /// `failed` is kept so that only [`run`] asks for the trait: who returns something else is told
-    /// once.
+    /// `failed` is kept so that only [`run`] asks for the trait: a function that returns something
+    /// else gets one message.
     Ended {
         held: Held,
         caught: thread::Result<R>,
@@ -90,40 +149,23 @@ pub fn run<R: Fallible>(held: Result<Held, Error>, body: impl FnOnce() -> R) -> 
     Ran(match held {
         Err(error) => Outcome::Refused(R::failed(error)),
         Ok(held) => {
-            let caught = catch_unwind(AssertUnwindSafe(body));
+            let caught = catch_panic(body);
             let succeeded = matches!(&caught, Ok(result) if result.succeeded());
             Outcome::Ended { held, caught, succeeded, failed: R::failed }
         }
     })
 }
 
-/// Ends what is held, and answers with what the body answered.
-pub fn finish<R>(ran: Ran<R>, conn: &mut MysqlConnection) -> R {
+/// Ends what is held, and returns what the body returned.
+pub fn finish<R>(ran: Ran<R>, conn: Found<'_>) -> R {
     match ran.0 {
         Outcome::Refused(result) => result,
-        Outcome::Ended { held, caught, succeeded, failed } => {
-            let ended = held.end(conn, succeeded);
-            let result = caught.unwrap_or_else(|panic| resume_unwind(panic));
-            match ended {
-                Err(error) if succeeded => failed(error),
-                _ => result,
+        Outcome::Ended { held, caught: Err(panic), .. } => end_after_panic(&held, conn, panic),
+        Outcome::Ended { held, caught: Ok(result), succeeded, failed } => {
+            match end_after_body(&held, succeeded, conn) {
+                Ok(()) => result,
+                Err(error) => failed(error),
             }
-        }
-    }
-}
-
-impl Held {
-    fn end(self, conn: &mut MysqlConnection, commit: bool) -> Result<(), Error> {
-        match self.0 {
-            What::Lock(held) => held.release(conn),
-            What::LockAndTransaction(held) => {
-                let ended =
-                    if commit { transaction::commit(conn) } else { transaction::roll_back(conn) };
-                let released = held.release(conn);
-                ended.and(released)
-            }
-            What::Tables if commit => table_lock::held::commit(conn),
-            What::Tables => table_lock::held::roll_back(conn),
         }
     }
 }

@@ -1,115 +1,144 @@
-//! A named lock that is held.
+//! The guard of a named lock.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use diesel::mysql::MysqlConnection;
+use diesel::result::Error as DieselError;
 
-use super::HeldLock;
-use crate::connection::Lent;
+use super::release::{HeldLock, KIND};
+use crate::connection::{GuardedConnection, LockConnection, mysql};
 use crate::error::Error;
-use crate::trace;
+use crate::scope::{Ending, Held, Scope};
+use crate::transaction::Transaction;
+use crate::wire::{Wire, abandon_on_panic, now};
 
 /// A named lock that is held, and the connection that holds it.
 ///
-/// It stands for the connection: `&mut *guard` is what Diesel's queries take. Dropping it releases
-/// the lock, at once and with one round trip, in a panic too; what may go wrong then is not told, so
-/// [`release`](Self::release) it where the work has to have been exclusive.
-#[must_use = "dropping the guard releases the lock: `let _guard = …` keeps it"]
+/// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping it
+/// releases the lock immediately, with one round trip, in a panic too. Errors are ignored on drop, so
+/// call [`release`](Self::release) if you need to know that the work was exclusive.
+///
+/// `LockGuard<&mut C>` and `LockGuard<Box<C>>` dereference to `C`, a guard that owns a pooled
+/// connection or a [`MysqlConnection`] to that.
+#[must_use = "dropping the guard releases the lock immediately: `let _guard = …` keeps it"]
 #[clippy::has_significant_drop]
-pub struct LockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    conn: Lent<Conn>,
-    held: HeldLock,
-}
+pub struct LockGuard<Conn: LockConnection>(Scope<Conn, HeldLock>);
 
-impl<Conn> LockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
+impl<Conn: LockConnection> LockGuard<Conn> {
     pub(super) fn new(conn: Conn, held: HeldLock) -> Self {
-        Self { conn: Lent::new(conn), held }
+        Self(Scope::new(conn, held))
     }
 
-    /// Releases the lock, tells whether it was held to the end, and gives the connection back.
+    /// Releases the lock, and returns the connection.
+    ///
+    /// One round trip.
     ///
     /// # Errors
     ///
-    /// [`Error::NotHeld`] if the lock was not this connection's any more: released by other means,
-    /// or lost with a connection that was closed and opened again. Else Diesel's, for a lost
-    /// connection. The lock is not held after an error either; an owned connection is dropped.
-    pub fn release(mut self) -> Result<Conn, Error> {
-        let mut conn = self.conn.take();
-        self.held.release(&mut conn).map(|()| conn)
+    /// [`Error::NotHeld`] if this connection no longer held the lock: it was released in another way,
+    /// or lost with a connection that was closed and opened again. [`Error::ConnectionLost`],
+    /// [`Error::Interrupted`] or [`Error::Diesel`]. After an error the lock is not held, either; a
+    /// connection that the guard owned is dropped.
+    pub fn release(self) -> Result<Conn, Error> {
+        // A named lock is released either way.
+        self.0.end(Ending::Commit)
     }
 
     /// Keeps the lock beyond the guard: until [`Lock::release`](crate::Lock::release), or the end of
-    /// the connection.
-    pub fn leak(mut self) -> Conn {
-        self.conn.take()
+    /// the connection. Returns the connection.
+    pub fn leak(self) -> Conn {
+        self.0.leak()
     }
 
     /// Asks the server whether the lock is still held: for a long job, before its last step.
     ///
+    /// One round trip. Nothing but TCP limits how long it may take on a network that drops packets
+    /// silently.
+    ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`], or Diesel's: with a lost connection, the lock is lost too.
+    /// [`Error::Interrupted`], [`Error::ConnectionLost`] (the lock is lost with the connection), or
+    /// [`Error::Diesel`].
     pub fn is_still_held(&mut self) -> Result<bool, Error> {
-        self.held.is_still_held(self.conn.get_mut())
+        let (held, conn) = self.0.parts();
+        now(held.is_still_held(mysql(conn)?))
     }
 
-    /// The body's error comes before one of the release.
-    pub(super) fn run<T, E: From<Error>>(
-        mut self,
-        body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let result = body(&mut self);
-        let released = self.release();
-        let value = result?;
-        released?;
-        Ok(value)
-    }
-}
-
-impl<Conn> Drop for LockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    fn drop(&mut self) {
-        if let Some(mut conn) = self.conn.take_if_whole() {
-            let released = self.held.release(&mut conn);
-            trace::dropped("named lock", Some(self.held.name()), released);
-        }
-    }
-}
-
-impl<Conn> Deref for LockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    type Target = MysqlConnection;
-
-    fn deref(&self) -> &MysqlConnection {
-        self.conn.get()
+    /// Runs the body in a transaction under the lock: begins, runs the body, then commits or rolls
+    /// back. The lock stays held.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Lock::transaction`](crate::Lock::transaction), except that the lock is neither
+    /// acquired nor released.
+    pub fn transaction<T, E>(
+        &mut self,
+        body: impl FnOnce(&mut Conn::Target) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        Conn: GuardedConnection,
+        E: From<DieselError>,
+    {
+        let lock = self.0.held().lock().to_owned();
+        let conn = self.0.conn_mut().target_mut();
+        let held =
+            begin(lock, mysql(conn).map_err(DieselError::from)?).map_err(DieselError::from)?;
+        Scope::new(conn, held).run(body)
     }
 }
 
-impl<Conn> DerefMut for LockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    fn deref_mut(&mut self) -> &mut MysqlConnection {
-        self.conn.get_mut()
+fn begin(lock: String, conn: &mut MysqlConnection) -> Result<OpenTransaction, Error> {
+    Transaction::refuse_open(conn)?;
+    abandon_on_panic(conn, |conn| {
+        let transaction = now(Transaction::begin(&lock, conn))?;
+        Ok(OpenTransaction { lock, transaction })
+    })
+}
+
+/// A transaction under a lock that outlives it.
+#[derive(Debug)]
+struct OpenTransaction {
+    lock: String,
+    transaction: Transaction,
+}
+
+impl Held for OpenTransaction {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn lock(&self) -> &str {
+        &self.lock
+    }
+
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        self.transaction.end(ending, &self.lock, conn).await
     }
 }
 
-impl<Conn> fmt::Debug for LockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
+impl<Conn: GuardedConnection> Deref for LockGuard<Conn> {
+    type Target = Conn::Target;
+
+    fn deref(&self) -> &Conn::Target {
+        self.0.conn().target()
+    }
+}
+
+impl<Conn: GuardedConnection> DerefMut for LockGuard<Conn> {
+    fn deref_mut(&mut self) -> &mut Conn::Target {
+        self.0.conn_mut().target_mut()
+    }
+}
+
+impl<Conn: LockConnection> LockConnection for LockGuard<Conn> {
+    fn mysql_connection(&mut self) -> Option<&mut MysqlConnection> {
+        self.0.conn_mut().mysql_connection()
+    }
+}
+
+impl<Conn: LockConnection> fmt::Debug for LockGuard<Conn> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockGuard").field("held", &self.held).finish_non_exhaustive()
+        f.debug_struct("LockGuard").field("lock", &self.0.held().lock()).finish_non_exhaustive()
     }
 }

@@ -1,51 +1,21 @@
-//! The connections that have to do with a named lock.
+//! The connections that hold a named lock, or wait for it.
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::client::{Client, describe};
+use crate::process::Process;
 
-/// The connection that holds a named lock, as far as this user may see: without the privilege
-/// `PROCESS` most servers tell of other users' connections no more than their number.
+/// The connection that holds a named lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// What `CONNECTION_ID()` says there; what `KILL` takes.
-    pub connection_id: u64,
-    /// Its user.
-    pub user: Option<String>,
-    /// Where it comes from: host and, mostly, port.
-    pub host: Option<String>,
-    /// Its default database.
-    pub database: Option<String>,
-    /// What it is doing: the server's `STATE`, or else its `COMMAND`, such as `Sleep` for one that
-    /// holds the lock and does nothing.
-    pub state: Option<String>,
-    /// How long it has been doing that, in whole seconds.
-    pub in_state: Option<Duration>,
-    /// The statement that it is running, if it is running one: its first 1024 characters.
-    pub statement: Option<String>,
-}
-
-impl Holder {
-    pub(super) fn new(connection_id: u64, client: Client) -> Self {
-        let Client { user, host, database, state, in_state, statement } = client;
-        Self { connection_id, user, host, database, state, in_state, statement }
-    }
+    /// The connection, as far as this user may see.
+    pub process: Process,
 }
 
 /// One line: `connection 7 of app at 10.0.0.5:4711 in shop: Sleep for 12s`.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (user, host) = (self.user.as_deref(), self.host.as_deref());
-        describe(f, self.connection_id, user, host, self.database.as_deref())?;
-        if let Some(state) = &self.state {
-            write!(f, ": {state}")?;
-        }
-        if let Some(in_state) = self.in_state {
-            write!(f, " for {in_state:?}")?;
-        }
-        Ok(())
+        self.process.fmt(f)
     }
 }
 
@@ -53,34 +23,16 @@ impl fmt::Display for Holder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiter {
-    /// What `CONNECTION_ID()` says there; what `KILL` takes.
-    pub connection_id: u64,
-    /// Its user.
-    pub user: Option<String>,
-    /// Where it comes from.
-    pub host: Option<String>,
-    /// Its default database.
-    pub database: Option<String>,
-    /// How long it has been waiting, in whole seconds.
-    pub waited: Option<Duration>,
-    /// The statement by which it waits: its first 1024 characters.
-    pub statement: Option<String>,
-}
-
-impl Waiter {
-    pub(super) fn new(connection_id: u64, client: Client) -> Self {
-        let Client { user, host, database, state: _, in_state: waited, statement } = client;
-        Self { connection_id, user, host, database, waited, statement }
-    }
+    /// The connection, as far as this user may see. Its `in_state` is how long it has been waiting.
+    pub process: Process,
 }
 
 /// One line: `connection 7 of app at 10.0.0.5 in shop: waiting for 3s`.
 impl fmt::Display for Waiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (user, host) = (self.user.as_deref(), self.host.as_deref());
-        describe(f, self.connection_id, user, host, self.database.as_deref())?;
+        self.process.write_identity(f)?;
         f.write_str(": waiting")?;
-        if let Some(waited) = self.waited {
+        if let Some(waited) = self.process.in_state {
             write!(f, " for {waited:?}")?;
         }
         Ok(())
@@ -89,11 +41,14 @@ impl fmt::Display for Waiter {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_holder_and_a_waiter_are_one_line() {
-        let client = || Client {
+        let process = Process {
+            id: 7,
             user: Some("app".to_owned()),
             host: Some("10.0.0.5:4711".to_owned()),
             database: Some("shop".to_owned()),
@@ -102,14 +57,15 @@ mod tests {
             statement: None,
         };
         assert_eq!(
-            Holder::new(7, client()).to_string(),
+            Holder { process: process.clone() }.to_string(),
             "connection 7 of app at 10.0.0.5:4711 in shop: Sleep for 12s"
         );
         assert_eq!(
-            Waiter::new(7, client()).to_string(),
+            Waiter { process }.to_string(),
             "connection 7 of app at 10.0.0.5:4711 in shop: waiting for 12s"
         );
-        assert_eq!(Holder::new(7, Client::default()).to_string(), "connection 7");
-        assert_eq!(Waiter::new(7, Client::default()).to_string(), "connection 7: waiting");
+        let process = Process::unknown(7);
+        assert_eq!(Holder { process: process.clone() }.to_string(), "connection 7");
+        assert_eq!(Waiter { process }.to_string(), "connection 7: waiting");
     }
 }

@@ -1,4 +1,4 @@
-//! Table names without a type: checked, quoted, and read back from Diesel's SQL.
+//! Table names: checked, quoted, and read from Diesel's SQL.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl TableName {
         rest.is_empty().then(|| (first, second).into())
     }
 
-    pub(super) fn to_sql(&self) -> QueryResult<String> {
+    fn to_sql(&self) -> QueryResult<String> {
         let mut sql = MysqlQueryBuilder::new();
         if let Some(database) = &self.database {
             sql.push_identifier(database)?;
@@ -47,7 +47,7 @@ impl TableName {
         Ok(sql.finish())
     }
 
-    /// What no server would answer clearly.
+    /// The part that no server would refuse clearly, and why.
     pub(super) fn fault(&self) -> Option<(&str, &'static str)> {
         let mut names = self.database.iter().chain([&self.table]);
         names.find_map(|name| name_fault(name).map(|reason| (name.as_str(), reason)))

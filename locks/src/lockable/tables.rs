@@ -1,37 +1,36 @@
 //! The set of tables that a table lock locks.
 
-use std::fmt;
-
 use super::table_name::name_fault;
-use super::{LockableTable, Parents, TableName, table_sql};
-use crate::error::Error;
+use super::{LockableTable, Parents, TableName, table_name};
 
-/// What others may still do with a locked table.
+/// What other connections may still do with a locked table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Read,
     Write,
 }
 
+/// A table, under its own name or an alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TableReference {
-    /// As SQL, quoted.
-    pub(super) name: String,
-    pub(super) alias: Option<String>,
+pub(crate) struct TableReference {
+    pub(crate) name: TableName,
+    pub(crate) alias: Option<String>,
+    pub(crate) level: Level,
 }
 
-/// The tables of one lock, each once an alias.
+impl TableReference {
+    /// By what the server tells the tables of one lock apart, as far as the client can know.
+    fn identity(&self) -> (Option<&str>, &str) {
+        (self.name.database(), self.alias.as_deref().unwrap_or(self.name.table()))
+    }
+}
+
+/// The tables of one lock, each once for each alias.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
-    locked: Vec<(TableReference, Level)>,
-    refused: Option<Refused>,
-}
-
-/// A name that cannot be sent: told when the lock is acquired.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(crate) name: String,
-    pub(crate) reason: String,
+    locked: Vec<TableReference>,
+    /// The first name that cannot be sent, and why: reported when the lock is acquired.
+    invalid: Option<(String, String)>,
 }
 
 impl Tables {
@@ -39,82 +38,73 @@ impl Tables {
         Parents::of(self, level, &mut Vec::new()).add::<Model>();
     }
 
-    pub(crate) fn add_aliased<Model: LockableTable>(&mut self, alias: &str, level: Level) {
-        if let Some(reason) = name_fault(alias) {
-            return self.refuse_name(alias, reason);
-        }
-        match table_sql::<Model::Table>() {
-            Ok(name) => self.add(TableReference { name, alias: Some(alias.to_owned()) }, level),
-            Err(error) => self.refuse(error.to_string()),
+    pub(crate) fn add_model_as<Model: LockableTable>(&mut self, alias: &str, level: Level) {
+        if let Some(name) = self.name_of::<Model>() {
+            self.add_named(name, Some(alias), level);
         }
     }
 
-    pub(crate) fn add_named(&mut self, name: &TableName, level: Level) {
-        if let Some((refused, reason)) = name.fault() {
-            return self.refuse_name(refused, reason);
+    pub(crate) fn add_named(&mut self, name: TableName, alias: Option<&str>, level: Level) {
+        let of_alias = || alias.and_then(|alias| name_fault(alias).map(|reason| (alias, reason)));
+        if let Some((invalid, reason)) = name.fault().or_else(of_alias) {
+            let (invalid, reason) = (invalid.to_owned(), reason.to_owned());
+            self.invalid.get_or_insert((invalid, reason));
+            return;
         }
-        match name.to_sql() {
-            Ok(name) => self.add(TableReference { name, alias: None }, level),
-            Err(error) => self.refuse(error.to_string()),
-        }
+        self.add(name, alias.map(str::to_owned), level);
+    }
+
+    /// The name of a model's table, unless Diesel's SQL for it is no name.
+    pub(super) fn name_of<Model: LockableTable>(&mut self) -> Option<TableName> {
+        let reason = match table_name::<Model::Table>() {
+            Ok(Some(name)) => return Some(name),
+            Ok(None) => "it is not the name of a table".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.invalid.get_or_insert((std::any::type_name::<Model>().to_owned(), reason));
+        None
     }
 
     /// The higher level wins.
-    pub(super) fn add(&mut self, table: TableReference, level: Level) {
-        match self.locked.iter_mut().find(|(known, _)| *known == table) {
-            Some((_, known)) => *known = level.max(*known),
-            None => self.locked.push((table, level)),
+    pub(super) fn add(&mut self, name: TableName, alias: Option<String>, level: Level) {
+        let added = TableReference { name, alias, level };
+        let known = self.locked.iter_mut().find(|known| known.identity() == added.identity());
+        match known {
+            None => self.locked.push(added),
+            Some(known) if known.name == added.name && known.alias == added.alias => {
+                known.level = level.max(known.level);
+            }
+            Some(known) => {
+                let name = known.identity().1.to_owned();
+                let reason = "two tables of the lock have this name or alias: give one of them \
+                              another alias"
+                    .to_owned();
+                self.invalid.get_or_insert((name, reason));
+            }
         }
     }
 
-    fn refuse_name(&mut self, name: &str, reason: &str) {
-        self.refused.get_or_insert(Refused { name: name.to_owned(), reason: reason.to_owned() });
-    }
-
-    pub(super) fn refuse(&mut self, reason: String) {
-        self.refused.get_or_insert(Refused { name: String::new(), reason });
-    }
-
-    pub(crate) fn refused(&self) -> Option<&Refused> {
-        self.refused.as_ref()
+    /// A name that cannot be used, and why.
+    pub(crate) fn invalid(&self) -> Option<(&str, &str)> {
+        self.invalid.as_ref().map(|(name, reason)| (name.as_str(), reason.as_str()))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.locked.is_empty()
     }
 
-    /// The tables, each once, whatever its aliases.
-    pub(crate) fn names(&self) -> Result<Vec<TableName>, Error> {
-        let mut names = Vec::new();
-        for (table, _) in &self.locked {
-            let name = TableName::from_sql(&table.name).ok_or_else(|| Error::InvalidName {
-                name: table.name.clone(),
-                reason: "it is not the name of a table".to_owned(),
-            })?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        Ok(names)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TableReference> {
+        self.locked.iter()
     }
-}
 
-/// `LOCK TABLES` takes this list.
-impl fmt::Display for Tables {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (table, level)) in self.locked.iter().enumerate() {
-            if i > 0 {
-                f.write_str(", ")?;
+    /// The names of the tables, each once.
+    pub(crate) fn names(&self) -> Vec<TableName> {
+        let mut names = Vec::new();
+        for table in &self.locked {
+            if !names.contains(&table.name) {
+                names.push(table.name.clone());
             }
-            f.write_str(&table.name)?;
-            if let Some(alias) = &table.alias {
-                write!(f, " AS `{}`", alias.replace('`', "``"))?;
-            }
-            f.write_str(match level {
-                Level::Read => " READ",
-                Level::Write => " WRITE",
-            })?;
         }
-        Ok(())
+        names
     }
 }

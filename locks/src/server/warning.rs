@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BinlogFormat, Flavour, GroupReplication, Server};
+use super::{BinlogFormat, Flavor, GroupReplication, Server};
 
 /// Something that is unsafe on a server. Its text says what, and what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ pub(super) fn of(server: &Server) -> Vec<Warning> {
     let member = server.group_replication.as_ref().is_some_and(GroupReplication::may_be_member);
     let by_statement = server.binary_log && server.binlog_format == Some(BinlogFormat::Statement);
     [
-        (server.flavour == Flavour::Unknown, Warning::UnknownServer),
+        (server.flavor == Flavor::Unknown, Warning::UnknownServer),
         (server.detects_deadlocks == Some(false), Warning::OneLockPerConnection),
         (by_statement, Warning::StatementReplication),
         (server.galera, Warning::Galera),

@@ -1,18 +1,18 @@
-//! What server this is: the survey.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! The server itself: its variables, and where it lists locks.
 
 use diesel::mysql::Mysql;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{Binary, Nullable};
 
+use super::{Statement, Text, Texts, cached_by_text};
+
 /// A fact and its value. As bytes: what a session has chosen for its results does not apply to
 /// them, and not all that a server lists is text.
-pub(crate) type FactRow = (Option<Vec<u8>>, Option<Vec<u8>>);
+pub(crate) type VariableRow = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Facts that are no variables; with a space, so that they cannot be taken for one.
-pub(crate) mod fact {
+/// Variables that are no variables; with a space, so that they cannot be taken for one.
+pub(crate) mod pseudo {
     pub(crate) const PLUGIN: &str = "the plugin";
     pub(crate) const READABLE: &str = "a table";
     pub(crate) const INSTRUMENT: &str = "the instrument";
@@ -66,80 +66,62 @@ pub(crate) const ALL_ROWS: &str = " LIMIT 18446744073709551615";
 const SHOW: &str = concat!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ", variables!());
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
+enum Extent {
     Privileged,
-    Everybody,
+    Unprivileged,
     VariablesOnly,
 }
 
-/// What server this is.
-///
-/// It is cached, to cost one round trip, and returns rows, so it must never be run again from the
-/// cache once it has failed: each failure begins a new generation, whose text is another statement.
+static TEXTS: Texts = Texts::new();
+
+/// What server this is. Cached, to cost one round trip.
 #[derive(Debug)]
-pub(crate) struct Survey {
-    scope: Scope,
-    generation: u64,
+pub(crate) struct InspectServer {
+    extent: Extent,
+    text: Text,
 }
 
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-
-impl Survey {
+impl InspectServer {
     pub(crate) fn privileged() -> Self {
-        Self::new(Scope::Privileged)
+        Self { extent: Extent::Privileged, text: TEXTS.current() }
     }
 
-    pub(crate) fn of_everybody() -> Self {
-        Self::new(Scope::Everybody)
+    pub(crate) fn unprivileged() -> Self {
+        Self { extent: Extent::Unprivileged, text: TEXTS.current() }
     }
 
     pub(crate) fn variables_only() -> Self {
-        Self::new(Scope::VariablesOnly)
-    }
-
-    fn new(scope: Scope) -> Self {
-        Self { scope, generation: GENERATION.load(Ordering::Relaxed) }
-    }
-
-    /// To be called after a failure, before the next survey on any connection.
-    pub(crate) fn retire() {
-        GENERATION.fetch_add(1, Ordering::Relaxed);
+        Self { extent: Extent::VariablesOnly, text: TEXTS.uncached() }
     }
 }
 
-impl QueryFragment<Mysql> for Survey {
+impl QueryFragment<Mysql> for InspectServer {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        match self.scope {
-            Scope::Privileged => {
+        match self.extent {
+            Extent::Privileged => {
                 out.push_sql(PLAIN);
                 out.push_sql(PRIVILEGED);
                 out.push_sql(ALL_ROWS);
             }
-            Scope::Everybody => {
+            Extent::Unprivileged => {
                 out.push_sql(PLAIN);
                 out.push_sql(ALL_ROWS);
             }
-            Scope::VariablesOnly => {
-                out.unsafe_to_cache_prepared();
-                out.push_sql(SHOW);
-            }
+            Extent::VariablesOnly => out.push_sql(SHOW),
         }
-        if self.generation > 0 {
-            out.push_sql(" /* ");
-            out.push_sql(&self.generation.to_string());
-            out.push_sql(" */");
-        }
+        self.text.push_end(&mut out);
         Ok(())
     }
 }
 
-impl Query for Survey {
+impl Query for InspectServer {
     type SqlType = (Nullable<Binary>, Nullable<Binary>);
 }
 
-impl QueryId for Survey {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+impl Statement for InspectServer {
+    fn text(&self) -> Option<Text> {
+        Some(self.text)
+    }
 }
 
-impl<Conn> diesel::RunQueryDsl<Conn> for Survey {}
+cached_by_text!(InspectServer);

@@ -1,67 +1,107 @@
-//! Table locks: the batches that begin and end them.
+//! Table locks: the list of tables, and the batches that begin and end a lock.
+
+use std::fmt;
+
+use super::transaction::{
+    Ending, REFUSE_OPEN, Saved, batch_variables, begin_batch, enter_scope, put_back,
+    release_savepoint, savepoint,
+};
+use crate::lockable::{Level, Tables};
+
+/// The tables as `LOCK TABLES` takes them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableList<'t>(pub(crate) &'t Tables);
+
+impl fmt::Display for TableList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, table) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{}", table.name)?;
+            if let Some(alias) = &table.alias {
+                write!(f, " AS `{}`", alias.replace('`', "``"))?;
+            }
+            f.write_str(match table.level {
+                Level::Read => " READ",
+                Level::Write => " WRITE",
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The statement that locks them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LockTables<'t>(pub(crate) &'t Tables);
+
+impl fmt::Display for LockTables<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LOCK TABLES {}", TableList(self.0))
+    }
+}
 
 /// Begins a transaction and locks tables in the one order in which InnoDB keeps both: autocommit
 /// off, no `BEGIN` (which would release the tables).
 /// <https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html>
-///
-/// What the session was is not forgotten if a guard before this one was never ended.
-pub(crate) fn begin(lock_tables: &str, wait_seconds: Option<u64>) -> String {
+pub(crate) fn begin(scope: u64, tables: &Tables, wait_seconds: Option<u64>) -> String {
     // The second one is for locks that InnoDB holds without a metadata lock: where a transaction
     // elsewhere has checked a foreign key, or was prepared by XA.
     let wait = wait_seconds.map_or_else(String::new, |n| {
         format!(", lock_wait_timeout = {n}, innodb_lock_wait_timeout = {n}")
     });
-    let saved = SESSION.map(|(saved, variable)| format!("{saved} = {}", saved_or(saved, variable)));
     format!(
-        "{}; SET TRANSACTION READ WRITE; \
-         SET {}, autocommit = 0, innodb_table_locks = 1{wait}; \
-         {lock_tables}; {}",
-        limit_idle(),
-        saved.join(", "),
-        restore_idle()
+        // The names are read in UTF-8, in which they were quoted: in some character sets the last
+        // byte of a name and the quote after it are one character.
+        "{}, {}, character_set_client = utf8mb4; \
+         SET {REFUSE_OPEN}, {}, {}, autocommit = 0, innodb_table_locks = 1{wait}; \
+         {}; {}; {}",
+        begin_batch(),
+        CLIENT.saved(),
+        SESSION.map(|saved| saved.saved()).join(", "),
+        enter_scope(scope),
+        LockTables(tables),
+        savepoint(scope),
+        put_back(&batch_and_client())
     )
 }
 
-/// Unlocks and puts the session back.
-pub(crate) fn end() -> String {
-    format!("{}; {UNLOCK}; {}", limit_idle(), restore())
+/// Commits or rolls back, unlocks, and puts the session back to what it was.
+pub(crate) fn end(scope: u64, ending: Ending) -> String {
+    format!(
+        "{}; {}; {}; {UNLOCK}; {}",
+        begin_batch(),
+        release_savepoint(scope),
+        ending.sql(),
+        restore()
+    )
 }
 
-/// Before each batch: how long the server waits for the next request before it closes the
-/// connection.
-///
-/// If `KILL QUERY` strikes between two statements of a batch, MySQL 9.7 and MariaDB 10.11 and 11.8
-/// end it without an answer: they wait for a request, and the client for an answer, until
-/// `wait_timeout`, which is eight hours by default. This makes it five seconds.
-fn limit_idle() -> String {
-    let (saved, variable) = IDLE;
-    format!("SET {saved} = {}, {variable} = 5", saved_or(saved, variable))
-}
+const CLIENT: Saved =
+    Saved { copy: "@diesel_locks_client", variable: "character_set_client", is_charset: true };
 
-/// Ends what [`limit_idle`] began; running it again changes nothing.
-pub(crate) fn restore_idle() -> String {
-    put_back(&[IDLE])
-}
-
-const IDLE: (&str, &str) = ("@diesel_locks_idle", "wait_timeout");
-
-/// Where a session's variables are saved meanwhile.
-const SESSION: [(&str, &str); 4] = [
-    ("@diesel_locks_autocommit", "autocommit"),
-    ("@diesel_locks_table_locks", "innodb_table_locks"),
-    ("@diesel_locks_wait", "lock_wait_timeout"),
-    ("@diesel_locks_innodb_wait", "innodb_lock_wait_timeout"),
+/// Variables of the session that are changed while the tables are locked.
+const SESSION: [Saved; 4] = [
+    Saved { copy: "@diesel_locks_autocommit", variable: "autocommit", is_charset: false },
+    Saved { copy: "@diesel_locks_table_locks", variable: "innodb_table_locks", is_charset: false },
+    Saved { copy: "@diesel_locks_wait", variable: "lock_wait_timeout", is_charset: false },
+    Saved {
+        copy: "@diesel_locks_innodb_wait",
+        variable: "innodb_lock_wait_timeout",
+        is_charset: false,
+    },
 ];
 
-/// As a number: MariaDB's `COALESCE` would make `ON` of a 1, and MySQL takes no decimals.
-fn saved_or(saved: &str, variable: &str) -> String {
-    format!("CAST(COALESCE({saved}, @@{variable} + 0) AS SIGNED)")
+fn batch_and_client() -> [Saved; 3] {
+    let [idle, results] = batch_variables();
+    [idle, results, CLIENT]
 }
 
-/// What to select to learn whether the session's variables were changed and are still to be put
-/// back, and which limit is in force.
-pub(crate) const STATE: (&str, &str) =
-    ("@diesel_locks_autocommit IS NOT NULL", "CAST(@@lock_wait_timeout AS UNSIGNED) LIMIT 1");
+/// Whether the session was changed and is still to be put back.
+pub(crate) const IS_CHANGED: &str = "@diesel_locks_autocommit IS NOT NULL";
+
+/// The timeout in force for table locks.
+pub(crate) const WAIT_SECONDS: &str = "@@lock_wait_timeout";
 
 /// Unlocks. Commits, where the transaction was not ended before.
 pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
@@ -69,13 +109,11 @@ pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 /// Puts the session back to what it was; running it again changes nothing.
 pub(crate) fn restore() -> String {
     let [a, b, c, d] = SESSION;
-    put_back(&[a, b, c, d, IDLE])
+    let [e, f, g] = batch_and_client();
+    put_back(&[a, b, c, d, e, f, g])
 }
 
-fn put_back(variables: &[(&str, &str)]) -> String {
-    let back = variables
-        .iter()
-        .map(|(saved, variable)| format!("{variable} = {}", saved_or(saved, variable)));
-    let forgotten = variables.iter().map(|(saved, _)| format!("{saved} = NULL"));
-    format!("SET {}", back.chain(forgotten).collect::<Vec<_>>().join(", "))
+/// Puts back what is changed during the batch that begins a lock.
+pub(crate) fn restore_batch() -> String {
+    put_back(&batch_and_client())
 }

@@ -1,19 +1,16 @@
 //! Who is in the way of a table lock.
 
 use std::fmt;
-use std::time::Duration;
 
-use diesel::RunQueryDsl;
-use diesel::mysql::MysqlConnection;
-
-use super::{TableLock, held};
-use crate::client::{Client, describe};
+use super::TableLock;
 use crate::error::Error;
-use crate::fault::Fault;
 use crate::lockable::TableName;
-use crate::server::facts::text;
-use crate::server::survey::survey;
-use crate::statement::observe::{CurrentDatabase, OnTableRow, OnTables};
+use crate::process::Process;
+use crate::server::inspect::inspect;
+use crate::server::text;
+use crate::server_error::ServerError;
+use crate::statement::inspect::{CurrentDatabase, OnTableRow, OnTables};
+use crate::wire::Wire;
 
 /// A connection that holds, or waits for, a metadata lock on a table: by `LOCK TABLES`, by a
 /// transaction that has used the table, or by a change of the table itself.
@@ -22,47 +19,27 @@ use crate::statement::observe::{CurrentDatabase, OnTableRow, OnTables};
 pub struct Blocker {
     /// The table, with its database.
     pub table: TableName,
-    /// What `CONNECTION_ID()` says there; what `KILL` takes.
-    pub connection_id: u64,
-    /// The server's `LOCK_TYPE`: `SHARED_READ` of a transaction that has read, `SHARED_WRITE` of one
-    /// that has written, `SHARED_READ_ONLY` and `SHARED_NO_READ_WRITE` of `LOCK TABLES`, `EXCLUSIVE` of
-    /// `ALTER TABLE`, and others.
+    /// The server's `LOCK_TYPE`: `SHARED_READ` for a transaction that has read, `SHARED_WRITE` for one
+    /// that has written, `SHARED_READ_ONLY` and `SHARED_NO_READ_WRITE` for `LOCK TABLES`, `EXCLUSIVE`
+    /// for `ALTER TABLE`, and others.
     pub mode: String,
-    /// Whether it holds the lock; else it waits for it.
-    pub is_granted: bool,
-    /// Its user; this and the following as far as this user may see.
-    pub user: Option<String>,
-    /// Where it comes from.
-    pub host: Option<String>,
-    /// Its default database.
-    pub database: Option<String>,
-    /// What it is doing: the server's `STATE`, or else its `COMMAND`, such as `Sleep` for an open
-    /// transaction that does nothing.
-    pub state: Option<String>,
-    /// How long it has been doing that, in whole seconds.
-    pub in_state: Option<Duration>,
-    /// The statement that it is running, if it is running one: its first 1024 characters.
-    pub statement: Option<String>,
+    /// Whether the connection holds the lock; otherwise it waits for it.
+    pub granted: bool,
+    /// The connection, as far as this user may see.
+    pub process: Process,
 }
 
 impl Blocker {
-    fn read(((database, table, mode, is_granted, connection_id), client): OnTableRow) -> Self {
-        let (table_database, table) =
+    fn read(((database, table, mode, granted, id), process): OnTableRow) -> Self {
+        let (database, table) =
             (text(database).unwrap_or_default(), text(table).unwrap_or_default());
         let mode = text(mode).unwrap_or_default();
-        let Client { user, host, database, state, in_state, statement } = Client::read(client);
         Self {
-            table: (table_database, table).into(),
-            connection_id,
+            table: (database, table).into(),
             // As MariaDB's plugin writes it.
             mode: mode.strip_prefix("MDL_").map(str::to_owned).unwrap_or(mode),
-            is_granted,
-            user,
-            host,
-            database,
-            state,
-            in_state,
-            statement,
+            granted,
+            process: Process::read(id, process),
         }
     }
 }
@@ -72,39 +49,47 @@ impl Blocker {
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.table)?;
-        let (user, host) = (self.user.as_deref(), self.host.as_deref());
-        describe(f, self.connection_id, user, host, self.database.as_deref())?;
-        f.write_str(if self.is_granted { " holds " } else { " waits for " })?;
+        self.process.write_identity(f)?;
+        f.write_str(if self.granted { " holds " } else { " waits for " })?;
         f.write_str(&self.mode)?;
-        if let Some(state) = &self.state {
+        if let Some(state) = &self.process.state {
             write!(f, ", {state}")?;
         }
-        if let Some(in_state) = self.in_state {
+        if let Some(in_state) = self.process.in_state {
             write!(f, " for {in_state:?}")?;
         }
         Ok(())
     }
 }
 
-pub(super) fn blockers(
+pub(super) async fn blockers(
     lock: &TableLock,
-    conn: &mut MysqlConnection,
+    conn: &mut impl Wire,
 ) -> Result<Vec<Blocker>, Error> {
-    held::refuse_unusable(lock)?;
-    let tables = lock.tables.names()?;
-    let facts = survey(conn)?;
-    let listing = facts.waiting_too().or_else(|_| facts.held_locks()).map_err(|remedy| {
-        Error::Unsupported { what: "a list of who has locked a table".to_owned(), remedy }
+    lock.refuse_unusable()?;
+    let tables = lock.tables.names();
+    let server = inspect(conn).await?;
+    let listing = server.waiter_listing().or_else(|_| server.lock_listing()).map_err(|remedy| {
+        Error::Unsupported { what: "listing the locks on a table".to_owned(), remedy }
     })?;
-    let statement = OnTables { listing, tables: &tables, lowered: facts.lowers_table_names() };
-    let failed = |error, conn: &mut _| Fault::of(error, conn).into_error(&lock.tables.to_string());
-    let rows = statement.load::<OnTableRow>(conn).map_err(|error| failed(error, conn))?;
+    let lowered = server.lowers_table_names();
+    let rows = conn.rows(OnTables { listing, tables: &tables, lowered }).await;
+    let rows: Vec<OnTableRow> = match rows {
+        Ok(rows) => rows,
+        Err(error) => return Err(error_for(lock, error, conn).await),
+    };
     if rows.is_empty() && tables.iter().any(|table| table.database().is_none()) {
-        let database: Option<Vec<u8>> =
-            CurrentDatabase.get_result(conn).map_err(|error| failed(error, conn))?;
+        let database: Option<Vec<u8>> = match conn.row(CurrentDatabase).await {
+            Ok(database) => database,
+            Err(error) => return Err(error_for(lock, error, conn).await),
+        };
         database.ok_or(Error::NoDatabase)?;
     }
     Ok(rows.into_iter().map(Blocker::read).collect())
+}
+
+async fn error_for(lock: &TableLock, error: diesel::result::Error, conn: &mut impl Wire) -> Error {
+    ServerError::diagnose(error, conn).await.into_error(&lock.list().to_string())
 }
 
 #[cfg(test)]
@@ -115,17 +100,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_mode_is_written_alike(mode in "[A-Z_]{0,24}", plugin: bool, is_granted: bool) {
+        fn every_mode_is_written_alike(mode in "[A-Z_]{0,24}", plugin: bool, granted: bool) {
             prop_assume!(!mode.starts_with("MDL_"));
             let listed = if plugin { format!("MDL_{mode}") } else { mode.clone() };
             let bytes = |text: &str| Some(text.as_bytes().to_vec());
             let row = (
-                (bytes("shop"), bytes("orders"), bytes(&listed), is_granted, 7),
+                (bytes("shop"), bytes("orders"), bytes(&listed), granted, 7),
                 (bytes("app"), None, None, bytes("Sleep"), Some(3), None),
             );
             let blocker = Blocker::read(row);
             prop_assert_eq!(&blocker.mode, &mode);
-            let verb = if is_granted { "holds" } else { "waits for" };
+            let verb = if granted { "holds" } else { "waits for" };
             prop_assert_eq!(
                 blocker.to_string(),
                 format!("`shop`.`orders`: connection 7 of app {verb} {mode}, Sleep for 3s")

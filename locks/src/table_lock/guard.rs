@@ -1,116 +1,87 @@
-//! Tables that are locked.
+//! The guard of locked tables.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use diesel::mysql::MysqlConnection;
 
-use super::held;
-use crate::connection::Lent;
+use super::session::HeldTables;
+use crate::connection::{GuardedConnection, LockConnection};
 use crate::error::Error;
-use crate::trace;
+use crate::scope::{Ending, Held, Scope};
 
 /// Tables that are locked, and the connection that has locked them, in a transaction.
 ///
-/// It stands for the connection: `&mut *guard` is what Diesel's queries take. Dropping it rolls back
-/// what was done under it and unlocks the tables, in a panic too.
+/// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping it
+/// rolls back what was done under it and unlocks the tables, in a panic too.
 #[must_use = "dropping the guard rolls back and unlocks: `release` it to commit"]
 #[clippy::has_significant_drop]
-pub struct TableLockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    conn: Lent<Conn>,
-}
+pub struct TableLockGuard<Conn: LockConnection>(Scope<Conn, HeldTables>);
 
-impl<Conn> TableLockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    pub(super) fn new(conn: Conn) -> Self {
-        Self { conn: Lent::new(conn) }
+impl<Conn: LockConnection> TableLockGuard<Conn> {
+    pub(super) fn new(conn: Conn, held: HeldTables) -> Self {
+        Self(Scope::new(conn, held))
     }
 
-    /// Commits, unlocks the tables, puts the session back to what it was, and gives the connection
-    /// back.
+    /// Commits, unlocks the tables, restores the session, and returns the connection.
+    ///
+    /// Three round trips. The name is that of `django_mysql`'s `TableLock.release`, which commits too.
+    /// Diesel's instrumentation has seen the transaction begin, and sees its end only as a query.
     ///
     /// # Errors
     ///
-    /// Diesel's, if the commit failed: then everything is rolled back. [`Error::InTransaction`] if a
-    /// transaction that was begun under the lock is still open: its end is unknown, so everything is
-    /// rolled back. If the connection was lost while it was answering, what was asked may have been
-    /// done. The tables end unlocked in any case; an owned connection is dropped.
-    pub fn release(mut self) -> Result<Conn, Error> {
-        let mut conn = self.conn.take();
-        held::commit(&mut conn).map(|()| conn)
+    /// - [`Error::TransactionEnded`] if something under the lock has ended the transaction or the
+    ///   table lock. What was written before that moment may be committed, and what came after was
+    ///   not protected; it is rolled back.
+    /// - [`Error::InTransaction`] if a transaction that was begun under the lock is still open.
+    ///   Everything is rolled back.
+    /// - [`Error::Deadlock`], [`Error::Interrupted`] or [`Error::Diesel`] if the commit failed.
+    ///   Everything is rolled back, unless `KILL QUERY` came too late to stop the commit.
+    /// - [`Error::ConnectionLost`]: if it was lost during the commit, the work may be committed.
+    /// - [`Error::NotHeld`] if a connection wrapper returns another connection than before.
+    ///
+    /// After an error the tables are unlocked, too; a connection that the guard owned is dropped.
+    pub fn release(self) -> Result<Conn, Error> {
+        self.0.end(Ending::Commit)
     }
 
-    /// Rolls back, unlocks the tables, puts the session back to what it was, and gives the
-    /// connection back.
+    /// Rolls back, unlocks the tables, restores the session, and returns the connection.
+    ///
+    /// Three round trips.
     ///
     /// # Errors
     ///
-    /// Diesel's, for a lost connection: nothing is committed then, either.
-    pub fn rollback(mut self) -> Result<Conn, Error> {
-        let mut conn = self.conn.take();
-        held::roll_back(&mut conn).map(|()| conn)
-    }
-
-    /// Commits if the body succeeds. The body's error comes before one of the rollback.
-    pub(super) fn run<T, E: From<Error>>(
-        mut self,
-        body: impl FnOnce(&mut MysqlConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        match body(&mut self) {
-            Ok(value) => {
-                self.release()?;
-                Ok(value)
-            }
-            Err(error) => {
-                drop(self);
-                Err(error)
-            }
-        }
+    /// [`Error::TransactionEnded`] if something under the lock has ended the transaction: what was
+    /// written before that moment may be committed. [`Error::ConnectionLost`]: nothing is committed.
+    pub fn rollback(self) -> Result<Conn, Error> {
+        self.0.end(Ending::RollBack)
     }
 }
 
-impl<Conn> Drop for TableLockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    fn drop(&mut self) {
-        if let Some(mut conn) = self.conn.take_if_whole() {
-            let released = held::roll_back(&mut conn);
-            trace::dropped("table lock", None, released);
-        }
+impl<Conn: GuardedConnection> Deref for TableLockGuard<Conn> {
+    type Target = Conn::Target;
+
+    fn deref(&self) -> &Conn::Target {
+        self.0.conn().target()
     }
 }
 
-impl<Conn> Deref for TableLockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    type Target = MysqlConnection;
-
-    fn deref(&self) -> &MysqlConnection {
-        self.conn.get()
+impl<Conn: GuardedConnection> DerefMut for TableLockGuard<Conn> {
+    fn deref_mut(&mut self) -> &mut Conn::Target {
+        self.0.conn_mut().target_mut()
     }
 }
 
-impl<Conn> DerefMut for TableLockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
-    fn deref_mut(&mut self) -> &mut MysqlConnection {
-        self.conn.get_mut()
+impl<Conn: LockConnection> LockConnection for TableLockGuard<Conn> {
+    fn mysql_connection(&mut self) -> Option<&mut MysqlConnection> {
+        self.0.conn_mut().mysql_connection()
     }
 }
 
-impl<Conn> fmt::Debug for TableLockGuard<Conn>
-where
-    Conn: DerefMut<Target = MysqlConnection>,
-{
+impl<Conn: LockConnection> fmt::Debug for TableLockGuard<Conn> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableLockGuard").finish_non_exhaustive()
+        f.debug_struct("TableLockGuard")
+            .field("tables", &self.0.held().lock())
+            .finish_non_exhaustive()
     }
 }

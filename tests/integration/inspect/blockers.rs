@@ -40,9 +40,7 @@ fn wherever_listed(db: &Database, mut body: impl FnMut(&Listings)) {
 fn seen(blockers: &[Blocker]) -> Vec<(&TableName, u64, &str, bool)> {
     blockers
         .iter()
-        .map(|blocker| {
-            (&blocker.table, blocker.connection_id, blocker.mode.as_str(), blocker.is_granted)
-        })
+        .map(|blocker| (&blocker.table, blocker.process.id, blocker.mode.as_str(), blocker.granted))
         .collect()
 }
 
@@ -67,9 +65,12 @@ fn connections_that_use_the_tables_are_listed() {
             ]
         );
         let writer_seen = &blockers[1];
-        assert_eq!(writer_seen.database.as_deref(), Some(db.name()));
-        assert!(writer_seen.user.is_some() && writer_seen.host.is_some(), "{writer_seen:?}");
-        assert!(writer_seen.in_state.unwrap() < PATIENCE);
+        assert_eq!(writer_seen.process.database.as_deref(), Some(db.name()));
+        assert!(
+            writer_seen.process.user.is_some() && writer_seen.process.host.is_some(),
+            "{writer_seen:?}"
+        );
+        assert!(writer_seen.process.in_state.unwrap() < PATIENCE);
         assert_eq!(
             (writer_seen.table.database(), writer_seen.table.table()),
             (Some(db.name()), "places")
@@ -103,20 +104,20 @@ fn the_holder_of_a_table_lock_and_its_waiters_are_listed() {
 
                 let blockers = blockers.unwrap();
                 let of = |id: u64| -> Vec<_> {
-                    blockers.iter().filter(|blocker| blocker.connection_id == id).collect()
+                    blockers.iter().filter(|blocker| blocker.process.id == id).collect()
                 };
                 let held = of(holder_id);
-                assert!(held.iter().all(|blocker| blocker.is_granted), "{blockers:?}");
+                assert!(held.iter().all(|blocker| blocker.granted), "{blockers:?}");
                 assert!(!held.is_empty() && held[0].mode == "SHARED_NO_READ_WRITE", "{blockers:?}");
                 let queued = of(waiting_id);
                 assert_eq!(
-                    queued.iter().any(|blocker| !blocker.is_granted),
+                    queued.iter().any(|blocker| !blocker.granted),
                     // The plugin lists what is held.
                     listings.performance_schema,
                     "{blockers:?}"
                 );
-                if let Some(blocker) = queued.iter().find(|blocker| !blocker.is_granted) {
-                    assert!(blocker.statement.as_deref().unwrap().contains("LOCK TABLES"));
+                if let Some(blocker) = queued.iter().find(|blocker| !blocker.granted) {
+                    assert!(blocker.process.statement.as_deref().unwrap().contains("LOCK TABLES"));
                     assert!(blocker.to_string().contains(" waits for "), "{blocker}");
                 }
             });
@@ -142,7 +143,7 @@ fn tables_are_found_whatever_characters_their_names_contain() {
         let mut conn = db.connect();
         let mut blocking = |lock: TableLock| -> Vec<u64> {
             let blockers = lock.blockers(&mut conn).unwrap();
-            blockers.iter().map(|blocker| blocker.connection_id).collect()
+            blockers.iter().map(|blocker| blocker.process.id).collect()
         };
         assert_eq!(blocking(TableLock::new().read_table((other.name(), "a.`b é"))), [other_id]);
         assert!(blocking(TableLock::new().read_table("a.`b é")).is_empty());
@@ -190,7 +191,7 @@ fn after_a_timeout_the_blocking_connection_can_be_found() {
         assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
         let blockers = lock.blockers(&mut conn).unwrap();
         assert_eq!(blockers.len(), 1);
-        assert_eq!(blockers[0].connection_id, connection_id(&mut writer));
+        assert_eq!(blockers[0].process.id, connection_id(&mut writer));
     });
 }
 
@@ -205,8 +206,8 @@ fn a_user_with_few_privileges_sees_blockers_or_learns_what_is_missing() {
         if listings.plugin {
             let blockers = blockers.unwrap();
             assert_eq!(blockers.len(), 1);
-            assert_eq!(blockers[0].connection_id, connection_id(&mut writer));
-            assert_eq!((&blockers[0].user, &blockers[0].statement), (&None, &None));
+            assert_eq!(blockers[0].process.id, connection_id(&mut writer));
+            assert_eq!((&blockers[0].process.user, &blockers[0].process.statement), (&None, &None));
         } else {
             let refused = matches!(blockers, Err(Error::Unsupported { .. }));
             assert!(refused, "{blockers:?}");

@@ -39,21 +39,21 @@ fn the_holder_is_returned_with_its_activity() {
     let mut held = LOCK.acquire(&mut other).unwrap();
 
     let holder = LOCK.holder(&mut conn).unwrap().unwrap();
-    assert_eq!(holder.connection_id, id);
-    assert!(holder.user.is_some() && holder.host.is_some(), "{holder:?}");
-    assert_eq!(holder.database.as_deref(), Some(db.name()));
-    assert!(holder.in_state.unwrap() < PATIENCE, "{holder:?}");
+    assert_eq!(holder.process.id, id);
+    assert!(holder.process.user.is_some() && holder.process.host.is_some(), "{holder:?}");
+    assert_eq!(holder.process.database.as_deref(), Some(db.name()));
+    assert!(holder.process.in_state.unwrap() < PATIENCE, "{holder:?}");
     assert!(holder.to_string().starts_with(&format!("connection {id} of ")), "{holder}");
     // The server may still be busy with the end of the statement that took the lock.
     until("the holder sleeps", || {
         let holder = LOCK.holder(&mut conn).unwrap().unwrap();
-        holder.state.as_deref() == Some("Sleep") && holder.statement.is_none()
+        holder.process.state.as_deref() == Some("Sleep") && holder.process.statement.is_none()
     });
 
     // The holder can query itself.
     let holder = LOCK.holder(&mut held).unwrap().unwrap();
-    assert_eq!(holder.connection_id, id);
-    assert!(holder.statement.is_some());
+    assert_eq!(holder.process.id, id);
+    assert!(holder.process.statement.is_some());
     held.release().unwrap();
     assert_eq!(LOCK.holder(&mut conn).unwrap(), None);
 }
@@ -70,7 +70,7 @@ fn the_holders_statement_is_returned_whatever_it_contains() {
             let running = threads.spawn(|| other.batch_execute(&text).is_err());
             until("the statement runs", || {
                 let holder = LOCK.holder(&mut conn).unwrap().unwrap();
-                let Some(statement) = holder.statement else {
+                let Some(statement) = holder.process.statement else {
                     return false;
                 };
                 assert!(statement.starts_with("SELECT 'ж"), "{statement}");
@@ -105,7 +105,7 @@ fn the_holder_is_returned_inside_a_table_lock() {
     let _held = LOCK.acquire(&mut other).unwrap();
     let mut guard = TableLock::new().read_table("places").acquire(&mut conn).unwrap();
     let holder = LOCK.holder(&mut guard).unwrap().unwrap();
-    assert_eq!(holder.database.as_deref(), Some(db.name()));
+    assert_eq!(holder.process.database.as_deref(), Some(db.name()));
 }
 
 #[test]
@@ -116,18 +116,24 @@ fn a_user_with_few_privileges_gets_only_the_connection_id() {
     let id = connection_id(&mut root);
     let held = LOCK.acquire(&mut root).unwrap();
     let holder = LOCK.holder(&mut conn).unwrap().unwrap();
-    assert_eq!(holder.connection_id, id);
-    let rest = [holder.user, holder.host, holder.database, holder.state, holder.statement];
+    assert_eq!(holder.process.id, id);
+    let rest = [
+        holder.process.user,
+        holder.process.host,
+        holder.process.database,
+        holder.process.state,
+        holder.process.statement,
+    ];
     let shown: String = rest.into_iter().flatten().collect();
-    assert_eq!((shown.as_str(), holder.in_state), ("", None));
+    assert_eq!((shown.as_str(), holder.process.in_state), ("", None));
     held.release().unwrap();
 
     // A user sees everything about its own connections.
     let mut own = user.connect();
     let _held = LOCK.acquire(&mut own).unwrap();
     let holder = LOCK.holder(&mut conn).unwrap().unwrap();
-    assert_eq!(holder.user.as_deref(), Some(user.name()));
-    assert_eq!(holder.database.as_deref(), Some(db.name()));
+    assert_eq!(holder.process.user.as_deref(), Some(user.name()));
+    assert_eq!(holder.process.database.as_deref(), Some(db.name()));
 }
 
 #[test]
@@ -138,7 +144,7 @@ fn a_user_with_the_process_privilege_gets_everything() {
     admin.batch_execute(&format!("GRANT PROCESS ON *.* TO '{}'@'%'", user.name())).unwrap();
     let _held = LOCK.acquire(&mut root).unwrap();
     let holder = LOCK.holder(&mut user.connect()).unwrap().unwrap();
-    assert_eq!(holder.database.as_deref(), Some(db.name()));
+    assert_eq!(holder.process.database.as_deref(), Some(db.name()));
 }
 
 #[test]

@@ -30,13 +30,13 @@ const QUERIES: [(&str, Query); 6] = [
     ("is_held", |conn| LOCK.is_held(conn).map(|held| held.to_string())),
     ("holder", |conn| {
         let holder = LOCK.holder(conn)?;
-        Ok(format!("{:?}", holder.map(|holder| (holder.connection_id, holder.user))))
+        Ok(format!("{:?}", holder.map(|holder| (holder.process.id, holder.process.user))))
     }),
     ("waiters", |conn| LOCK.waiters(conn).map(|waiters| format!("{waiters:?}"))),
     ("held_with_prefix", |conn| Lock::held_with_prefix("lo", conn).map(|held| format!("{held:?}"))),
     ("blockers", |conn| {
         let blockers = tables().blockers(conn)?;
-        let listed = blockers.iter().map(|blocker| (blocker.connection_id, &blocker.mode));
+        let listed = blockers.iter().map(|blocker| (blocker.process.id, &blocker.mode));
         Ok(format!("{:?}", listed.collect::<Vec<_>>()))
     }),
     ("inspect", |conn| Server::inspect(conn).map(|server| format!("{server:?}"))),

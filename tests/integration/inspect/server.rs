@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_locks::{
-    BinlogFormat, Error, Flavour, HeldLocks, Lock, NameLimit, Server, TableLock, Warning,
+    BinlogFormat, Error, Flavor, Lock, LockListing, NameLimit, Server, TableLock, Warning,
 };
 
 use crate::support::alone;
@@ -39,9 +39,9 @@ fn an_inspection_agrees_with_the_servers_variables() {
     let mysql = server::is_mysql();
     assert!(
         if mysql {
-            matches!(server.flavour, Flavour::MySql | Flavour::Percona)
+            matches!(server.flavor, Flavor::MySql | Flavor::Percona)
         } else {
-            server.flavour == Flavour::MariaDb
+            server.flavor == Flavor::MariaDb
         },
         "{server:?}"
     );
@@ -96,13 +96,13 @@ fn an_inspection_says_where_held_locks_are_read() {
             [(db.connect(), true), (users[0].connect(), false), (users[1].connect(), true)]
         {
             for _ in 0..2 {
-                let held = Server::inspect(&mut conn).unwrap().held_locks;
+                let held = Server::inspect(&mut conn).unwrap().lock_listing;
                 match held {
-                    HeldLocks::Plugin => assert!(listings.plugin),
-                    HeldLocks::PerformanceSchema => {
+                    LockListing::Plugin => assert!(listings.plugin),
+                    LockListing::PerformanceSchema => {
                         assert!(listings.performance_schema && privileged && !listings.plugin);
                     }
-                    HeldLocks::Nowhere { ref remedy, .. } => {
+                    LockListing::Nowhere { ref remedy, .. } => {
                         assert!(!listings.plugin);
                         assert!(!listings.performance_schema || !privileged);
                         assert!(remedy.contains('`'), "{remedy}");
@@ -110,7 +110,7 @@ fn an_inspection_says_where_held_locks_are_read() {
                     ref other => panic!("{other:?}"),
                 }
                 let listed = Lock::held_with_prefix("", &mut conn);
-                let nowhere = matches!(held, HeldLocks::Nowhere { .. });
+                let nowhere = matches!(held, LockListing::Nowhere { .. });
                 assert_eq!(listed.is_err(), nowhere, "{held:?}, but {listed:?}");
             }
         }
@@ -129,7 +129,7 @@ fn every_user_gets_the_same_inspection() {
     assert_eq!(group.is_some(), unprivileged.group_replication.take().is_some());
     nowhere.group_replication = None;
     assert_eq!(root, nowhere);
-    unprivileged.held_locks = root.held_locks.clone();
+    unprivileged.lock_listing = root.lock_listing.clone();
     assert_eq!(root, unprivileged);
 }
 
@@ -159,14 +159,14 @@ fn an_inspection_works_in_every_sql_mode_and_while_tables_are_locked() {
     let mut conn = db.connect();
     let mut guard = TableLock::new().write_table("places").acquire(&mut conn).unwrap();
     let mut server = Server::inspect(&mut guard).unwrap();
-    if expected.held_locks == HeldLocks::PerformanceSchema {
-        match &server.held_locks {
-            HeldLocks::Nowhere { remedy, .. } => {
+    if expected.lock_listing == LockListing::PerformanceSchema {
+        match &server.lock_listing {
+            LockListing::Nowhere { remedy, .. } => {
                 assert!(remedy.contains("another connection"), "{remedy}");
             }
             other => panic!("{other:?}"),
         }
-        server.held_locks = HeldLocks::PerformanceSchema;
+        server.lock_listing = LockListing::PerformanceSchema;
     }
     assert_eq!(server, expected);
     drop(guard);

@@ -66,14 +66,17 @@ fn waiters_are_listed_if_the_server_lists_them() {
         for lock in [LOCK, LOCK.server_wide(), Lock::new(&long).without_timeout().shortened()] {
             while_waited_for(&db, lock, vec![db.connect(), db.connect()], |ids| {
                 let waiters = lock.waiters(&mut conn).unwrap();
-                let mut seen: Vec<_> = waiters.iter().map(|waiter| waiter.connection_id).collect();
+                let mut seen: Vec<_> = waiters.iter().map(|waiter| waiter.process.id).collect();
                 seen.sort_unstable();
                 assert_eq!(seen, ids);
                 for waiter in &waiters {
-                    assert_eq!(waiter.database.as_deref(), Some(db.name()));
-                    assert!(waiter.user.is_some() && waiter.host.is_some(), "{waiter:?}");
-                    assert!(waiter.waited.unwrap() < PATIENCE, "{waiter:?}");
-                    assert!(waiter.statement.as_deref().unwrap().contains("GET_LOCK"));
+                    assert_eq!(waiter.process.database.as_deref(), Some(db.name()));
+                    assert!(
+                        waiter.process.user.is_some() && waiter.process.host.is_some(),
+                        "{waiter:?}"
+                    );
+                    assert!(waiter.process.in_state.unwrap() < PATIENCE, "{waiter:?}");
+                    assert!(waiter.process.statement.as_deref().unwrap().contains("GET_LOCK"));
                     assert!(waiter.to_string().contains(": waiting for "), "{waiter}");
                 }
                 assert_eq!(Lock::new("other").waiters(&mut conn).unwrap(), []);

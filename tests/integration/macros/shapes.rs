@@ -12,7 +12,7 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use diesel::result::Error as DieselError;
 use diesel_locks::{Error, LockableTable, with_lock, with_table_lock};
 
-use crate::support::schema::{MysqlPool, audit_log, customers};
+use crate::support::schema::{audit_log, customers};
 
 type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
 type Borrowed<'c> = &'c mut MysqlConnection;
@@ -130,11 +130,6 @@ fn owned(mut conn: Pooled) -> QueryResult<usize> {
 #[with_lock("owned", conn = connection)]
 fn owned_itself(mut connection: MysqlConnection) -> QueryResult<usize> {
     plain(&mut connection)
-}
-
-#[with_lock("from a pool", conn = pool.get().map_err(|e| DieselError::QueryBuilderError(e.into()))?)]
-fn from_a_pool(pool: &MysqlPool) -> QueryResult<usize> {
-    Ok(1)
 }
 
 #[with_lock("generic-{value}", conn = conn)]

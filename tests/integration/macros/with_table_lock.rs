@@ -132,10 +132,10 @@ fn a_table_lock_inside_a_transaction_is_refused() {
 
     let db = Database::with_tables();
     let mut conn = db.connect();
-    assert!(matches!(again(&mut conn), Err(Error::InTransaction)));
+    assert!(matches!(again(&mut conn), Err(Error::InTransaction { .. })));
     assert_all_free(&db);
     conn.batch_execute("BEGIN").unwrap();
-    assert!(matches!(repair(&mut conn), Err(Error::InTransaction)));
+    assert!(matches!(repair(&mut conn), Err(Error::InTransaction { .. })));
 }
 
 #[test]

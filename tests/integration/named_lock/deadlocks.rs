@@ -19,8 +19,8 @@ fn deadlock(first: &mut MysqlConnection, second: &mut MysqlConnection, admin: &m
     fn wait(lock: Lock<'_>, conn: &mut MysqlConnection) -> bool {
         let deadlocked = match lock.acquire(conn).map(drop) {
             Ok(()) => false,
-            Err(Error::Deadlock { what, .. }) => {
-                assert!(what.contains("first") || what.contains("second"), "{what}");
+            Err(Error::Deadlock { lock, .. }) => {
+                assert!(lock.contains("first") || lock.contains("second"), "{lock}");
                 true
             }
             Err(error) => panic!("{error:?}"),

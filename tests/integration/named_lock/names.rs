@@ -67,7 +67,7 @@ pub(super) fn errors_of_every_call(lock: Lock<'_>, conn: &mut MysqlConnection) -
         lock.try_acquire(conn).map(drop).unwrap_err(),
         lock.timeout(Duration::from_millis(5)).acquire(conn).map(drop).unwrap_err(),
         lock.without_timeout().acquire(conn).map(drop).unwrap_err(),
-        lock.acquire_owned(&mut *conn).map(drop).unwrap_err().error,
+        lock.acquire_owned(&mut *conn).map(drop).unwrap_err().into(),
         lock.with(conn, body).unwrap_err(),
         lock.try_with(conn, body).unwrap_err(),
         lock.transaction(conn, body).unwrap_err(),

@@ -102,11 +102,10 @@ fn a_failed_acquire_returns_the_connection() {
     ] {
         let failed = lock.acquire_owned(conn).map(drop).unwrap_err();
         assert!(
-            matches!(failed.error, Error::Timeout { .. } | Error::InvalidName { .. }),
+            matches!(failed.error(), Error::Timeout { .. } | Error::InvalidName { .. }),
             "{failed:?}"
         );
-        assert_eq!(failed.to_string(), failed.error.to_string());
-        conn = failed.conn;
+        (_, conn) = failed.into_parts();
         assert_eq!(connection_id(&mut conn), id);
         assert_eq!(count_and_release_locks(&mut conn), 0);
     }

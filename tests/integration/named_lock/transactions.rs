@@ -137,7 +137,7 @@ fn a_transaction_is_refused_inside_an_open_one_which_is_left_untouched() {
     let (mut conn, mut other, mut admin) = (db.connect(), db.connect(), Admin::new());
     let refused = |conn: &mut MysqlConnection| {
         let result = LOCK.transaction(conn, |_| -> Result<(), Error> { panic!("runs") });
-        assert!(matches!(result, Err(Error::InTransaction)), "{result:?}");
+        assert!(matches!(result, Err(Error::InTransaction { .. })), "{result:?}");
     };
 
     let rolled_back = conn.transaction(|conn| {
@@ -189,7 +189,7 @@ fn a_transaction_inside_an_open_one_is_refused_without_waiting_for_the_lock() {
     conn.transaction(|conn| {
         let lock = LOCK.timeout(Duration::ZERO);
         let result = lock.transaction(conn, |_| -> Result<(), Error> { panic!("runs") });
-        assert!(matches!(result, Err(Error::InTransaction)), "{result:?}");
+        assert!(matches!(result, Err(Error::InTransaction { .. })), "{result:?}");
         QueryResult::Ok(())
     })
     .unwrap();
@@ -205,7 +205,7 @@ fn a_transaction_that_the_body_leaves_open_is_rolled_back() {
         AnsiTransactionManager::begin_transaction(conn)?;
         Ok::<_, Error>(())
     });
-    assert!(matches!(left_open, Err(Error::InTransaction)), "{left_open:?}");
+    assert!(matches!(left_open, Err(Error::InTransaction { .. })), "{left_open:?}");
     assert_eq!(rows(&mut conn), 0);
     assert_eq!(count_and_release_locks(&mut conn), 0);
     conn.transaction(write).unwrap();

@@ -131,9 +131,9 @@ fn a_nested_table_lock_is_refused_and_the_outer_one_kept() {
     let mut guard = TableLock::new().write::<audit_log::table>().acquire(&mut conn).unwrap();
     log(&mut guard, "outer").unwrap();
     let refused = TableLock::new().write::<Customer>().acquire(&mut guard).map(drop);
-    assert!(matches!(refused, Err(Error::InTransaction)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::InTransaction { .. })), "{refused:?}");
     let refused = all_tables().with(&mut guard, |_| -> Result<(), Error> { panic!("it runs") });
-    assert!(matches!(refused, Err(Error::InTransaction)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::InTransaction { .. })), "{refused:?}");
 
     assert_eq!(depth(&mut guard), Some(1));
     assert!(!is_writable(&db, "audit_log"));
@@ -152,7 +152,7 @@ fn named_locks_work_inside_a_table_lock_and_outlast_it() {
     named.acquire(&mut guard).unwrap().leak();
     assert!(named.try_acquire(&mut other).unwrap().is_none());
     let refused = named.transaction(&mut guard, |_| -> Result<(), Error> { panic!("it runs") });
-    assert!(matches!(refused, Err(Error::InTransaction)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::InTransaction { .. })), "{refused:?}");
     let conn = guard.release().unwrap();
     assert!(named.try_acquire(&mut other).unwrap().is_none());
     assert_eq!(count_and_release_locks(conn), 1);

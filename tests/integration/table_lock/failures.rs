@@ -111,7 +111,7 @@ fn a_killed_wait_is_interrupted_and_leaves_the_session_as_it_was() {
             admin.kill_query(id);
             let error = waiting.join().unwrap();
             assert!(
-                matches!(&error, Error::Interrupted { what, .. } if what.contains("`places` WRITE")),
+                matches!(&error, Error::Interrupted { lock, .. } if lock.contains("`places` WRITE")),
                 "{error:?}"
             );
         });

@@ -86,7 +86,7 @@ fn a_transaction_known_to_diesel_is_refused_without_a_round_trip() {
     let mut conn = db.connect_through(&proxy);
     conn.transaction(|conn| {
         proxy.expect("acquire inside a transaction", 0, || {
-            assert!(matches!(all_tables().acquire(conn), Err(Error::InTransaction)));
+            assert!(matches!(all_tables().acquire(conn), Err(Error::InTransaction { .. })));
         });
         QueryResult::Ok(())
     })

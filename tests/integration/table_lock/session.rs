@@ -145,7 +145,7 @@ fn a_nested_transaction_left_open_is_rolled_back() {
         begin_and_forget(&mut guard);
         begin_and_forget(&mut guard);
         let refused = guard.release().map(drop);
-        assert!(matches!(refused, Err(Error::InTransaction)), "{refused:?}");
+        assert!(matches!(refused, Err(Error::InTransaction { .. })), "{refused:?}");
     });
     leaves_everything_as_it_was(Write::RolledBack, |conn| {
         let mut guard = acquire(conn);
@@ -176,7 +176,7 @@ fn a_nested_transaction_left_open_by_a_caught_panic_is_rolled_back() {
             assert!(caught.is_err());
             Ok(())
         });
-        assert!(matches!(Error::from(refused.unwrap_err()), Error::InTransaction));
+        assert!(matches!(Error::from(refused.unwrap_err()), Error::InTransaction { .. }));
     });
 }
 
@@ -281,7 +281,7 @@ fn a_forgotten_guard_leaves_a_connection_that_pools_discard() {
     std::mem::forget(acquire(&mut conn));
     assert!(is_broken(&mut conn));
     let again = all_tables().acquire(&mut conn).map(drop);
-    assert!(matches!(again, Err(Error::InTransaction)), "{again:?}");
+    assert!(matches!(again, Err(Error::InTransaction { .. })), "{again:?}");
 
     // The next lock does not mistake the settings of the forgotten one for those of the session.
     AnsiTransactionManager::rollback_transaction(&mut conn).unwrap();

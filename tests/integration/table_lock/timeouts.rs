@@ -26,10 +26,14 @@ fn a_timeout_is_rounded_up_and_reported_as_applied() {
     let lock = TableLock::new().read::<Customer>().write::<Restaurant>();
     for (millis, applied) in [(0, 1), (1_200, 2)] {
         let (waited, error) = wait(&lock.clone().timeout(Duration::from_millis(millis)), &mut conn);
-        let Error::Timeout { what, limit, holder, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(what, "`customers` READ, `restaurants` WRITE, `places` WRITE");
-        assert_eq!((*limit, *holder), (Duration::from_secs(applied), None));
-        assert!(error.to_string().contains("`places` WRITE was not free within"), "{error}");
+        let Error::Timeout { lock: tables, timeout, holder, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(tables, "`customers` READ, `restaurants` WRITE, `places` WRITE");
+        assert_eq!((*timeout, *holder), (Duration::from_secs(applied), None));
+        let text = error.to_string();
+        assert!(text.contains("waiting for `customers` READ"), "{text}");
+        assert!(text.contains("TableLock::blockers"), "{text}");
         let applied = Duration::from_secs(applied);
         assert!(waited >= applied && waited < applied + Duration::from_secs(5), "{waited:?}");
     }
@@ -43,7 +47,7 @@ fn without_a_timeout_the_sessions_own_applies() {
     conn.batch_execute("SET lock_wait_timeout = 1").unwrap();
     let (_, error) = wait(&TableLock::new().write::<Place>(), &mut conn);
     assert!(
-        matches!(error, Error::Timeout { limit, .. } if limit == Duration::from_secs(1)),
+        matches!(error, Error::Timeout { timeout, .. } if timeout == Duration::from_secs(1)),
         "{error:?}"
     );
 }
@@ -89,7 +93,7 @@ fn a_timeout_holds_while_another_transaction_has_checked_a_foreign_key() {
     let error = lock.acquire(&mut conn).map(drop).unwrap_err();
     assert_eq!(session(&mut conn), found);
     assert!(
-        matches!(error, Error::Timeout { limit, .. } if limit == Duration::from_secs(1)),
+        matches!(error, Error::Timeout { timeout, .. } if timeout == Duration::from_secs(1)),
         "{error:?}"
     );
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());

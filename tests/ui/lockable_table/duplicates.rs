@@ -8,7 +8,6 @@ struct Place;
 
 #[derive(LockableTable)]
 #[diesel(table_name = restaurants)]
-#[diesel(table_name = places)]
 #[lockable(parents(Place))]
 #[lockable(parents(Place), crate = diesel_locks, crate = ::diesel_locks)]
 struct Restaurant;

@@ -28,4 +28,11 @@ fn unnamed(_: &mut MysqlConnection) -> QueryResult<()> {
     Ok(())
 }
 
+type Db = MysqlConnection;
+
+#[with_lock("nightly")]
+fn alias(id: i32, db: &mut Db) -> QueryResult<()> {
+    Ok(())
+}
+
 fn main() {}

@@ -7,15 +7,18 @@ use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Double};
 
-use super::{Named, guarded, into_nowhere, push_name};
+use super::{LockFunction, into_nowhere, push_checked, push_name};
 use crate::name::FullName;
+use crate::statement::{Text, Texts};
 use crate::timeout::whole_seconds;
 
-/// How long `GET_LOCK` is told to wait.
+static TEXTS: Texts = Texts::new();
+
+/// How long `GET_LOCK` is to wait.
 #[derive(Debug)]
 enum ServerWait {
     Seconds(i64),
-    /// The hint limits the wait on MySQL, which rounds the argument to whole seconds.
+    /// The hint ends the wait on MySQL, which rounds the argument to whole seconds.
     Hinted {
         milliseconds: u32,
         seconds: f64,
@@ -23,22 +26,25 @@ enum ServerWait {
     },
 }
 
-/// `GET_LOCK`: one row where the lock was taken.
+/// `GET_LOCK`: one row if the lock was acquired.
 #[derive(Debug)]
 pub(crate) struct Acquire<'n> {
     name: &'n FullName,
     wait: ServerWait,
+    text: Text,
 }
 
 impl<'n> Acquire<'n> {
-    /// With the hint also a wait of whole seconds outlasts a session's `max_execution_time` on
-    /// MySQL; a fraction always has it.
-    pub(crate) fn new(name: &'n FullName, wait: Duration, hinted: bool) -> Self {
+    /// With the hint a wait of whole seconds, too, outlasts a session's `max_execution_time` on
+    /// MySQL; a fraction of a second always has it.
+    ///
+    /// A statement that is cached runs in the database in which it was prepared, on both servers.
+    pub(crate) fn new(name: &'n FullName, wait: Duration, hinted: bool, cached: bool) -> Self {
         let next_second = i64::try_from(whole_seconds(wait)).unwrap_or(i64::MAX);
         let wait = if wait.subsec_nanos() == 0 && !hinted {
             ServerWait::Seconds(next_second)
         } else {
-            // Not 0, which would be no limit at all.
+            // Not 0, which would be no timeout at all.
             let milliseconds = wait.as_nanos().div_ceil(1_000_000).max(1);
             ServerWait::Hinted {
                 milliseconds: u32::try_from(milliseconds).unwrap_or(u32::MAX),
@@ -46,7 +52,8 @@ impl<'n> Acquire<'n> {
                 next_second,
             }
         };
-        Self { name, wait }
+        let text = if cached { TEXTS.current() } else { TEXTS.uncached() };
+        Self { name, wait, text }
     }
 
     pub(crate) fn is_hinted(&self) -> bool {
@@ -82,16 +89,21 @@ impl QueryFragment<Mysql> for Acquire<'_> {
             out.push_sql(")");
             Ok(())
         };
-        guarded(out.reborrow(), self.name.database(), call, "0")?;
+        push_checked(out.reborrow(), self.name, call, "0")?;
         out.push_sql(" LIMIT 1");
+        self.text.push_end(&mut out);
         Ok(())
     }
 }
 
-impl Named for Acquire<'_> {
+impl LockFunction for Acquire<'_> {
     type Any = Acquire<'static>;
 
     fn name(&self) -> &FullName {
         self.name
+    }
+
+    fn text(&self) -> Text {
+        self.text
     }
 }

@@ -102,7 +102,7 @@ impl Scene {
             assert!(guard.is_still_held().unwrap(), "{setting}");
             assert_eq!(lock.holding_connection_id(&mut guard).unwrap(), Some(id), "{setting}");
             let holder = lock.holder(&mut guard).unwrap().unwrap();
-            assert_eq!(holder.connection_id, id, "{setting}");
+            assert_eq!(holder.process.id, id, "{setting}");
             match Lock::held_with_prefix("lo", &mut guard) {
                 Ok(held) => assert_eq!(held, BTreeMap::from([("lock".to_owned(), id)])),
                 Err(Error::Unsupported { .. }) => {}
@@ -149,9 +149,9 @@ impl Scene {
         conn.batch_execute("START TRANSACTION").unwrap();
         let _ = places::table.count().get_result::<i64>(conn);
         let open = LOCK.transaction(conn, |_| Ok::<_, Error>(()));
-        assert!(matches!(open, Err(Error::InTransaction)), "{setting}: {open:?}");
+        assert!(matches!(open, Err(Error::InTransaction { .. })), "{setting}: {open:?}");
         let open = TableLock::new().read::<places::table>().acquire(conn).map(drop);
-        assert!(matches!(open, Err(Error::InTransaction)), "{setting}: {open:?}");
+        assert!(matches!(open, Err(Error::InTransaction { .. })), "{setting}: {open:?}");
         conn.batch_execute("ROLLBACK").unwrap();
         assert_eq!(depth(conn), Some(0), "{setting}");
         writes

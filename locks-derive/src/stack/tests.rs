@@ -1,0 +1,314 @@
+//! What the attributes expand to.
+#![allow(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
+
+use expect_test::{Expect, expect};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{Kind, expand};
+use crate::testing::assert_expansion;
+
+fn check_lock(args: TokenStream, function: TokenStream, expected: &Expect) {
+    assert_expansion(expand(Kind::Lock, args, function), expected);
+}
+
+fn check_tables(args: TokenStream, function: TokenStream, expected: &Expect) {
+    assert_expansion(expand(Kind::TableLock, args, function), expected);
+}
+
+#[test]
+fn a_plain_name_is_not_formatted() {
+    check_lock(
+        quote!("nightly-{{report}}"),
+        quote! {
+            /// Documented.
+            pub fn nightly(conn: &mut MysqlConnection) -> Result<Report, AppError> { build(conn) }
+        },
+        &expect![[r#"
+            /// Documented.
+            pub fn nightly(conn: &mut MysqlConnection) -> Result<Report, AppError> {
+                use ::diesel_locks::__private::Place as _;
+                let held = ::diesel_locks::__private::acquire(
+                    &::diesel_locks::__private::Lock::new("nightly-{report}"),
+                    conn.__diesel_locks_connection(),
+                );
+                let ran = ::diesel_locks::__private::run::<
+                    Result<Report, AppError>,
+                >(
+                    held,
+                    || {
+                        let conn = &mut *conn;
+                        let _ = &conn;
+                        ({ build(conn) })
+                    },
+                );
+                ::diesel_locks::__private::finish(ran, conn.__diesel_locks_connection())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn a_name_is_formatted_once() {
+    check_lock(
+        quote!("{}-{id}-{last}", order.id, last = f(x), timeout = 2.5, transaction, server_wide),
+        quote! {
+            fn pay(mut conn: &mut MysqlConnection, id: i32) -> QueryResult<()> { Ok(()) }
+        },
+        &expect![[r#"
+            fn pay(conn: &mut MysqlConnection, id: i32) -> QueryResult<()> {
+                use ::diesel_locks::__private::Place as _;
+                let held = ::diesel_locks::__private::acquire_and_begin(
+                    &::diesel_locks::__private::Lock::new(
+                            &::std::format!("{}-{id}-{last}", order.id, last = f(x)),
+                        )
+                        .timeout(::diesel_locks::__private::timeout(2.5))
+                        .server_wide(),
+                    conn.__diesel_locks_connection(),
+                );
+                let ran = ::diesel_locks::__private::run::<
+                    QueryResult<()>,
+                >(
+                    held,
+                    || {
+                        let mut conn = &mut *conn;
+                        let _ = &conn;
+                        ({ Ok(()) })
+                    },
+                );
+                ::diesel_locks::__private::finish(ran, conn.__diesel_locks_connection())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn a_place_is_borrowed_anew_after_the_body() {
+    check_lock(
+        quote!("a", conn = self.conn),
+        quote!(
+            fn pay(&mut self) -> QueryResult<()> {
+                Ok(())
+            }
+        ),
+        &expect![[r#"
+            fn pay(&mut self) -> QueryResult<()> {
+                use ::diesel_locks::__private::Place as _;
+                let held = ::diesel_locks::__private::acquire(
+                    &::diesel_locks::__private::Lock::new("a"),
+                    self.conn.__diesel_locks_connection(),
+                );
+                let ran = ::diesel_locks::__private::run::<QueryResult<()>>(held, || { Ok(()) });
+                ::diesel_locks::__private::finish(ran, self.conn.__diesel_locks_connection())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_is_evaluated_once() {
+    check_lock(
+        quote!("a", conn = pool.get()?),
+        quote!(
+            fn pay(pool: &Pool) -> Result<impl Iterator<Item = impl Sized>, Error> {
+                Ok(())
+            }
+        ),
+        &expect![[r#"
+            ::core::compile_error! {
+                "the body could not use that connection: take it as an argument\nhelp: the correct format looks like `fn pay(conn: &mut MysqlConnection, …)`"
+            }
+            fn pay(pool: &Pool) -> Result<impl Iterator<Item = impl Sized>, Error> {
+                let _ = &pool;
+                Ok(())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn a_connection_that_is_no_reference_is_not_lent() {
+    check_lock(
+        quote!("a"),
+        quote!(
+            fn pay(mut conn: Pooled) -> QueryResult<()> {
+                Ok(())
+            }
+        ),
+        &expect![[r#"
+            fn pay(mut conn: Pooled) -> QueryResult<()> {
+                use ::diesel_locks::__private::Place as _;
+                let held = ::diesel_locks::__private::acquire(
+                    &::diesel_locks::__private::Lock::new("a"),
+                    conn.__diesel_locks_connection(),
+                );
+                let ran = ::diesel_locks::__private::run::<QueryResult<()>>(held, || { Ok(()) });
+                ::diesel_locks::__private::finish(ran, conn.__diesel_locks_connection())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn tables_may_be_models_and_names() {
+    check_tables(
+        quote!(
+            write(Restaurant<'_>, "log"),
+            read(audit_log::table, ("other", "log")),
+            timeout = LIMIT,
+            crate = my_crate::locks,
+        ),
+        quote! {
+            fn repair(conn: &mut MysqlConnection) -> QueryResult<()> { Ok(()) }
+        },
+        &expect![[r#"
+            fn repair(conn: &mut MysqlConnection) -> QueryResult<()> {
+                use my_crate::locks::__private::Place as _;
+                let held = my_crate::locks::__private::lock_tables(
+                    &my_crate::locks::__private::TableLock::new()
+                        .read::<audit_log::table>()
+                        .read_table(("other", "log"))
+                        .write::<Restaurant<'_>>()
+                        .write_table("log")
+                        .timeout(my_crate::locks::__private::timeout(LIMIT)),
+                    conn.__diesel_locks_connection(),
+                );
+                let ran = my_crate::locks::__private::run::<
+                    QueryResult<()>,
+                >(
+                    held,
+                    || {
+                        let conn = &mut *conn;
+                        let _ = &conn;
+                        ({ Ok(()) })
+                    },
+                );
+                my_crate::locks::__private::finish(ran, conn.__diesel_locks_connection())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn the_outer_lock_is_taken_first() {
+    check_lock(
+        quote!("outer"),
+        quote! {
+            #[instrument]
+            #[diesel_locks::with_table_lock(read(Customer))]
+            #[with_lock("inner", conn = other)]
+            fn pay(mut conn: &mut C, other: &mut C) -> QueryResult<()> { Ok(()) }
+        },
+        &expect![[r##"
+            #[instrument]
+            fn pay(conn: &mut C, other: &mut C) -> QueryResult<()> {
+                use ::diesel_locks::__private::Place as _;
+                let held = ::diesel_locks::__private::acquire(
+                    &::diesel_locks::__private::Lock::new("outer"),
+                    conn.__diesel_locks_connection(),
+                );
+                let ran = ::diesel_locks::__private::run::<
+                    QueryResult<()>,
+                >(
+                    held,
+                    || {
+                        let conn = &mut *conn;
+                        let _ = &conn;
+                        ({
+                            #[diesel_locks::with_table_lock(@mention)]
+                            const _: () = ();
+                            use ::diesel_locks::__private::Place as _;
+                            let held = ::diesel_locks::__private::lock_tables(
+                                &::diesel_locks::__private::TableLock::new().read::<Customer>(),
+                                conn.__diesel_locks_connection(),
+                            );
+                            let ran = ::diesel_locks::__private::run::<
+                                QueryResult<()>,
+                            >(
+                                held,
+                                || {
+                                    let mut conn = &mut *conn;
+                                    let _ = &conn;
+                                    ({
+                                        #[with_lock(@mention)]
+                                        const _: () = ();
+                                        use ::diesel_locks::__private::Place as _;
+                                        let held = ::diesel_locks::__private::acquire(
+                                            &::diesel_locks::__private::Lock::new("inner"),
+                                            other.__diesel_locks_connection(),
+                                        );
+                                        let ran = ::diesel_locks::__private::run::<
+                                            QueryResult<()>,
+                                        >(
+                                            held,
+                                            || {
+                                                let other = &mut *other;
+                                                let _ = &other;
+                                                ({ Ok(()) })
+                                            },
+                                        );
+                                        ::diesel_locks::__private::finish(
+                                            ran,
+                                            other.__diesel_locks_connection(),
+                                        )
+                                    })
+                                },
+                            );
+                            ::diesel_locks::__private::finish(ran, conn.__diesel_locks_connection())
+                        })
+                    },
+                );
+                ::diesel_locks::__private::finish(ran, conn.__diesel_locks_connection())
+            }
+        "##]],
+    );
+}
+
+#[test]
+fn a_refused_function_is_kept_without_its_locks() {
+    check_lock(
+        quote!(),
+        quote! {
+            #[with_lock("inner")]
+            pub async fn pay<T>(id: T) -> QueryResult<()> where T: Copy { Ok(()) }
+        },
+        &expect![[r#"
+            ::core::compile_error! {
+                "the lock has no name\nhelp: the correct format looks like `#[with_lock(\"nightly-report\")]`"
+            }
+            ::core::compile_error! {
+                "an `async fn` cannot wait for a lock, since the connection blocks\nhelp: put `#[with_lock(…)]` on a plain `fn`, and call that from the `async fn` with the runtime's function for blocking code, such as `tokio::task::spawn_blocking`"
+            }
+            ::core::compile_error! {
+                "`pay` has no argument that is a connection\nhelp: take it as `conn: &mut MysqlConnection`, or say where it is: `#[with_lock(…, conn = self.conn)]`"
+            }
+            pub async fn pay<T>(id: T) -> QueryResult<()>
+            where
+                T: Copy,
+            {
+                let _ = &id;
+                Ok(())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_no_function_is_kept() {
+    check_lock(
+        quote!("a"),
+        quote!(
+            pub struct Restaurant {
+                id: i32,
+            }
+        ),
+        &expect![[r#"
+            ::core::compile_error! {
+                "`#[with_lock]` is an attribute for functions\nhelp: the correct format looks like `#[with_lock(…)] fn repair(conn: &mut MysqlConnection) -> QueryResult<()> { … }`"
+            }
+            pub struct Restaurant {
+                id: i32,
+            }
+        "#]],
+    );
+}

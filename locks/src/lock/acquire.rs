@@ -1,0 +1,149 @@
+//! Acquires a named lock: `GET_LOCK`, as often as it returns before it should.
+
+use std::time::{Duration, Instant};
+
+use diesel::mysql::MysqlConnection;
+
+use super::Lock;
+use super::release::{HeldLock, KIND, release_once};
+use super::resolve::{error_for, inspect, inspect_uncached};
+use crate::error::Error;
+use crate::name::FullName;
+use crate::server_error::{ErrorKind, ServerError};
+use crate::statement::named::{Acquire, LockFunction};
+use crate::timeout::{Stopped, Timeout, Wait};
+use crate::trace::AcquireSpan;
+use crate::wire::{Wire, abandon_on_panic, now};
+
+impl Lock<'_> {
+    /// Acquires the lock, waiting up to the timeout.
+    pub(crate) fn hold(&self, conn: &mut MysqlConnection) -> Result<HeldLock, Error> {
+        abandon_on_panic(conn, |conn| {
+            let span = AcquireSpan::new(KIND, &self.name, self.timeout.duration());
+            let waited = span.in_scope(|| now(wait_for(self, self.timeout, conn)));
+            let held = waited.and_then(|outcome| match outcome {
+                Outcome::Acquired(name) => Ok(HeldLock::new(name)),
+                Outcome::Busy { name, holder } => Err(Error::Timeout {
+                    lock: name.to_string(),
+                    timeout: self.timeout.duration().unwrap_or(Duration::MAX),
+                    holder,
+                    is_table_lock: false,
+                }),
+            });
+            span.end(held, |_| "acquired")
+        })
+    }
+
+    /// Acquires the lock if it is free.
+    pub(crate) fn try_hold(&self, conn: &mut MysqlConnection) -> Result<Option<HeldLock>, Error> {
+        abandon_on_panic(conn, |conn| {
+            let span = AcquireSpan::new(KIND, &self.name, Timeout::ZERO.duration());
+            let waited = span.in_scope(|| now(wait_for(self, Timeout::ZERO, conn)));
+            let held = waited.map(|outcome| match outcome {
+                Outcome::Acquired(name) => Some(HeldLock::new(name)),
+                Outcome::Busy { .. } => None,
+            });
+            span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })
+        })
+    }
+}
+
+/// How a wait ended, under the name that was waited for.
+enum Outcome {
+    Acquired(FullName),
+    Busy { name: FullName, holder: Option<u64> },
+}
+
+async fn wait_for(
+    lock: &Lock<'_>,
+    timeout: Timeout,
+    conn: &mut impl Wire,
+) -> Result<Outcome, Error> {
+    let mut name = lock.guess()?;
+    let mut wait = Wait::start(timeout);
+    let mut server_wait = wait.first();
+    let mut hinted = false;
+    // Cached statements run in the database in which they were prepared. Where their answers do not
+    // add up, others settle it.
+    let mut cached = true;
+    loop {
+        let started = Instant::now();
+        let acquire = Acquire::new(&name, server_wait, hinted, cached);
+        let answer = get_lock(&acquire, conn).await?;
+        if matches!(answer, Answer::Acquired) {
+            return Ok(Outcome::Acquired(name.settle()));
+        }
+
+        let row =
+            if cached { inspect(&name, conn).await } else { inspect_uncached(&name, conn).await };
+        let (database, holder, this) = match row {
+            Ok(row) => row,
+            Err(error) => {
+                if matches!(answer, Answer::CutShort) {
+                    let _ = release_once(&name, conn).await;
+                }
+                return Err(error);
+            }
+        };
+        if cached && database.is_none() && name.checked_database().is_some() {
+            cached = false;
+            continue;
+        }
+        if let Some(corrected) = lock.correct(&name, database)? {
+            // Nothing was waited for.
+            name = corrected;
+            cached = false;
+            wait = Wait::start(timeout);
+            server_wait = wait.first();
+            continue;
+        }
+        if matches!(answer, Answer::CutShort) && holder == Some(this) {
+            return Ok(Outcome::Acquired(name.settle()));
+        }
+        let is_held_by_another = holder.is_some_and(|holder| holder != this);
+        if cached && !is_held_by_another && !matches!(answer, Answer::CutShort) {
+            // It was released just now, or it was never tried.
+            cached = false;
+            server_wait = wait.rest();
+            continue;
+        }
+        match wait.stopped(server_wait, started) {
+            Stopped::AtTimeout => return Ok(Outcome::Busy { name, holder }),
+            _ if matches!(answer, Answer::CutShort) && !acquire.is_hinted() => {
+                // By the session's own time limit, which the hint overrides.
+                hinted = true;
+                server_wait = wait.rest();
+            }
+            Stopped::Early => server_wait = wait.rest(),
+            Stopped::Interrupted => return Err(Error::Interrupted { lock: name.to_string() }),
+        }
+    }
+}
+
+/// How one call of `GET_LOCK` ended.
+enum Answer {
+    Acquired,
+    /// Not free, not tried on a wrong guess, or interrupted.
+    NotAcquired,
+    /// By the time limit in the hint: the server may have granted the lock at that very moment.
+    CutShort,
+}
+
+async fn get_lock(acquire: &Acquire<'_>, conn: &mut impl Wire) -> Result<Answer, Error> {
+    let name = acquire.name();
+    let error = match conn.call(acquire).await {
+        Ok(false) => return Ok(Answer::NotAcquired),
+        Ok(true) => return Ok(Answer::Acquired),
+        Err(error) => error,
+    };
+    let error = ServerError::diagnose(error, conn).await;
+    match error.kind {
+        ErrorKind::StatementTimeout => Ok(Answer::CutShort),
+        // The server may have granted the lock before it was interrupted.
+        ErrorKind::Interrupted | ErrorKind::Unknown => {
+            let _ = release_once(name, conn).await;
+            Err(error_for(name, error))
+        }
+        _ => Err(error_for(name, error)),
+    }
+}

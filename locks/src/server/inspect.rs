@@ -1,0 +1,84 @@
+//! Asks the server about itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel::result::QueryResult;
+
+use super::variables::Variables;
+use crate::error::Error;
+use crate::server_error::{ErrorKind, ServerError};
+use crate::statement::server::InspectServer;
+use crate::wire::Wire;
+
+/// Whether the user of the last inspection may not read `performance_schema`: the guess for the next
+/// one, so that either kind of user is served with one query.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+const WHAT: &str = "the inspection of the server";
+
+pub(crate) async fn inspect(conn: &mut impl Wire) -> Result<Variables, Error> {
+    if !REFUSED.load(Ordering::Relaxed) {
+        // If this fails, the reason shows in what follows.
+        match load(InspectServer::privileged(), conn).await {
+            Ok(variables) if variables.is_complete() => return Ok(variables),
+            _ => {}
+        }
+    }
+    let tables_locked = match load_retried(InspectServer::unprivileged, conn).await {
+        Ok(variables) if variables.is_complete() => return add_privileged(variables, conn).await,
+        // `performance_schema` is off on MySQL, and has no variables.
+        Ok(_) => false,
+        Err(error) => match error.kind {
+            ErrorKind::TableNotLocked => true,
+            // A third-party server, which has no such tables.
+            ErrorKind::Other => false,
+            // Falling back to the variables alone would wrongly report lock listings as unsupported.
+            _ => return Err(error.into_error(WHAT)),
+        },
+    };
+    match load(InspectServer::variables_only(), conn).await {
+        Ok(variables) => Ok(variables.on_connection(tables_locked)),
+        Err(error) => Err(ServerError::diagnose(error, conn).await.into_error(WHAT)),
+    }
+}
+
+/// Adds what the privileged may read, if this user is one.
+async fn add_privileged(variables: Variables, conn: &mut impl Wire) -> Result<Variables, Error> {
+    let readable = variables.is_readable();
+    REFUSED.store(!readable, Ordering::Relaxed);
+    if !readable {
+        return Ok(variables);
+    }
+    match load_retried(InspectServer::privileged, conn).await {
+        Ok(all) => Ok(all),
+        Err(error) => match error.kind {
+            ErrorKind::TableNotLocked => Ok(variables.on_connection(true)),
+            // A privilege that does not reach as far as the others.
+            ErrorKind::Other => Ok(variables.without_privilege()),
+            _ => Err(error.into_error(WHAT)),
+        },
+    }
+}
+
+/// Tries once more what is refused: MySQL also refuses a query that is killed while it waits to check
+/// a privilege.
+async fn load_retried(
+    query: fn() -> InspectServer,
+    conn: &mut impl Wire,
+) -> Result<Variables, ServerError> {
+    let mut is_retry = false;
+    loop {
+        let error = match load(query(), conn).await {
+            Ok(variables) => return Ok(variables),
+            Err(error) => ServerError::diagnose(error, conn).await,
+        };
+        if is_retry || error.kind != ErrorKind::Other {
+            return Err(error);
+        }
+        is_retry = true;
+    }
+}
+
+async fn load(query: InspectServer, conn: &mut impl Wire) -> QueryResult<Variables> {
+    Ok(Variables::read(conn.rows(query).await?))
+}

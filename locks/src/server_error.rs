@@ -1,0 +1,196 @@
+//! What the server says of a failed statement, and what to do then: try again, or close.
+
+use diesel::result::{Error as DieselError, QueryResult};
+
+use crate::error::{Error, OpenTransaction};
+use crate::statement::{self, Number};
+use crate::wire::Wire;
+
+/// A failed statement, and what the server says of it.
+#[derive(Debug)]
+pub(crate) struct ServerError {
+    error: DieselError,
+    pub(crate) kind: ErrorKind,
+}
+
+/// What an error means for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    /// The connection is lost, and with it whatever it held.
+    ConnectionLost,
+    Deadlock,
+    InTransaction,
+    Interrupted,
+    /// By MySQL before 8.4 also if it is too long.
+    NameRefused,
+    /// A named lock of MySQL.
+    LockNameTooLong,
+    /// Any other name; named locks of MariaDB too.
+    NameTooLong,
+    NoDatabase,
+    /// The `LOCK TABLES` privilege is missing.
+    NoPrivilege,
+    /// Two tables of one name or alias.
+    NotUnique,
+    SavepointGone,
+    /// A time limit for statements was reached: the one in the hint, or an administrator's.
+    StatementTimeout,
+    /// A cluster's strict mode does not allow it.
+    StrictMode,
+    /// While tables are locked, no others can be used.
+    TableNotLocked,
+    /// The user lacks a privilege, or a view's definer is unknown: MySQL also says so of a statement
+    /// that is killed while it waits to check privileges, which others are changing. Measured on 9.7.
+    Unchecked,
+    /// `lock_wait_timeout` was reached.
+    WaitTimeout,
+    Other,
+    /// The connection lives, but the server does not say what happened (`max_error_count = 0`).
+    Unknown,
+}
+
+impl From<u64> for ErrorKind {
+    /// <https://dev.mysql.com/doc/mysql-errors/9.4/en/server-error-reference.html>,
+    /// <https://mariadb.com/docs/server/reference/error-codes>
+    fn from(number: u64) -> Self {
+        match number {
+            1044 => Self::NoPrivilege,
+            1045 | 1449 => Self::Unchecked,
+            1046 => Self::NoDatabase,
+            1059 => Self::NameTooLong,
+            1066 => Self::NotUnique,
+            1100 => Self::TableNotLocked,
+            // Database, table and user lock names; bytes that are no name's characters.
+            1102 | 1103 | 3057 | 1300 => Self::NameRefused,
+            1105 | 1235 => Self::StrictMode,
+            1205 => Self::WaitTimeout,
+            // MariaDB's, and that of tables; that of MySQL's named locks.
+            1213 | 3058 => Self::Deadlock,
+            // MySQL's, MariaDB's: see `REFUSE_OPEN`.
+            1568 | 1242 => Self::InTransaction,
+            1305 => Self::SavepointGone,
+            // The latter is MySQL's, if the statement waited to check privileges.
+            1317 | 3547 => Self::Interrupted,
+            // `max_statement_time` of MariaDB, `max_execution_time` of MySQL.
+            1969 | 3024 => Self::StatementTimeout,
+            4163 => Self::LockNameTooLong,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl ServerError {
+    /// Asks the server what happened. To be called before any other statement.
+    ///
+    /// A lost connection is marked as unusable, so that a pool discards it.
+    pub(crate) async fn diagnose(error: DieselError, conn: &mut impl Wire) -> Self {
+        if !matches!(error, DieselError::DatabaseError(..)) {
+            // Diesel's own: the server may never have heard of it.
+            return Self { error, kind: ErrorKind::Other };
+        }
+        let kind = match error_number(conn).await {
+            Some(number) => number.into(),
+            None if is_alive(conn).await => ErrorKind::Unknown,
+            None => {
+                close(conn).await;
+                ErrorKind::ConnectionLost
+            }
+        };
+        Self { error, kind }
+    }
+
+    /// The library's error for what has to do with this lock.
+    pub(crate) fn into_error(self, lock: &str) -> Error {
+        let lock = lock.to_owned();
+        match self.kind {
+            ErrorKind::ConnectionLost => Error::ConnectionLost(self.error),
+            ErrorKind::Deadlock => Error::Deadlock { lock },
+            ErrorKind::InTransaction => Error::InTransaction { when: OpenTransaction::Before },
+            ErrorKind::Interrupted | ErrorKind::StatementTimeout => Error::Interrupted { lock },
+            ErrorKind::NameRefused | ErrorKind::LockNameTooLong | ErrorKind::NameTooLong => {
+                Error::InvalidName { name: lock, reason: self.error.to_string() }
+            }
+            ErrorKind::NoDatabase => Error::NoDatabase,
+            ErrorKind::SavepointGone => Error::TransactionEnded { lock },
+            ErrorKind::NoPrivilege
+            | ErrorKind::NotUnique
+            | ErrorKind::StrictMode
+            | ErrorKind::TableNotLocked
+            | ErrorKind::Unchecked
+            | ErrorKind::WaitTimeout
+            | ErrorKind::Other
+            | ErrorKind::Unknown => Error::Diesel(self.error),
+        }
+    }
+
+    /// Diesel's text for it, which the server has written.
+    pub(crate) fn message(&self) -> String {
+        self.error.to_string()
+    }
+}
+
+/// The number of the last error, unless the server keeps none. A warning's number is none: MySQL gives
+/// that of a deprecated table, 1287, the state of an error.
+async fn error_number(conn: &mut impl Wire) -> Option<u64> {
+    conn.batch(statement::KEEP_ERROR_COUNT).await.ok()?;
+    conn.batch(statement::KEEP_ERROR).await.ok()?;
+    number(conn, statement::KEPT_ERROR).await.ok()?
+}
+
+/// The value of an expression, which may be NULL.
+///
+/// It is the message of an error if nothing can be prepared (`max_prepared_stmt_count`).
+pub(crate) async fn number(conn: &mut impl Wire, expression: &str) -> QueryResult<Option<u64>> {
+    let prepared = conn.row(Number(expression)).await;
+    let Err(error) = prepared else { return prepared };
+    conn.batch(&statement::keep_signaled(expression)).await?;
+    match conn.batch(statement::SIGNAL).await {
+        Err(DieselError::DatabaseError(_, signal)) => match signal.message().parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(error),
+        },
+        _ => Err(error),
+    }
+}
+
+/// How often an essential statement is tried. `KILL QUERY` may strike each of them.
+const TRIES: u32 = 3;
+
+async fn is_alive(conn: &mut impl Wire) -> bool {
+    for _ in 0..TRIES {
+        if conn.batch(statement::NOTHING).await.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Runs a statement that must not be left undone: several times, and if it cannot be run at all,
+/// closes the connection, so that the server frees what it holds.
+///
+/// # Errors
+///
+/// [`Error::ConnectionLost`].
+pub(crate) async fn retry_or_close(conn: &mut impl Wire, statement: &str) -> Result<(), Error> {
+    let mut tries = 1;
+    loop {
+        match conn.batch(statement).await {
+            Ok(()) => return Ok(()),
+            Err(_) if tries < TRIES => tries += 1,
+            Err(error) => {
+                close(conn).await;
+                return Err(Error::ConnectionLost(error));
+            }
+        }
+    }
+}
+
+/// Closes a connection that no longer answers, or not as it should, so that the server frees what it
+/// may still hold. Marks it as unusable, which is what pools ask for.
+pub(crate) async fn close(conn: &mut impl Wire) {
+    for _ in 0..TRIES {
+        // An error is no answer: it comes if this was done, and if it was interrupted.
+        let _ = conn.batch(statement::KILL_SELF).await;
+    }
+    conn.mark_broken();
+}
