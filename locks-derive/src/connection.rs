@@ -28,14 +28,18 @@ impl Connection {
     /// The value of `conn = …`.
     pub(crate) fn given(given: &Expr, signature: &Signature) -> Result<Self> {
         let place = place::checked(given, signature)?;
-        let argument = place.name().and_then(|name| Argument::named(name, signature));
-        Ok(argument.map_or(Self { place: place.into(), lent: None }, Self::argument))
+        if let Some(name) = place.name() {
+            if let Some(argument) = Argument::named(name, signature)? {
+                return Ok(Self::argument(argument));
+            }
+        }
+        Ok(Self { place: place.into(), lent: None })
     }
 
     fn argument(argument: Argument) -> Self {
         let Argument { name, is_borrowed } = argument;
         let place = place::name(&name);
-        Self { place, lent: (is_borrowed && name != "self").then_some(name) }
+        Self { place, lent: is_borrowed.then_some(name) }
     }
 
     /// The argument, if the place is a name.

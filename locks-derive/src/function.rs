@@ -86,8 +86,8 @@ impl Function {
         Self { body, ..self }.into_token_stream()
     }
 
-    /// Puts the statements in the body's own braces, which the compiler marks if the last expression
-    /// is missing.
+    /// Puts the statements in the body's own braces, which the compiler marks if the last
+    /// expression is missing.
     pub(crate) fn take_block(&mut self) -> Group {
         let mut block = Group::new(Delimiter::Brace, std::mem::take(&mut self.body));
         block.set_span(self.braces);

@@ -46,33 +46,33 @@ use crate::stack::Kind;
 /// assert_eq!(lock.to_string(), "LOCK TABLES `restaurants` WRITE, `places` WRITE");
 /// ```
 ///
-/// It works for structs, with lifetimes, generics and where clauses. A Diesel table needs no derive:
-/// `write::<schema::audit_log::table>()`.
+/// It can be derived for structs, including those with lifetimes, generics and where clauses.
+/// Diesel's own tables are lockable without it: `write::<schema::audit_log::table>()`.
 ///
 /// # Attributes
 ///
 /// ## Required
 ///
-/// None, if the table has the name that Diesel's own derives expect: the struct's in snake case, with
-/// an `s` at its end. The table of `BlogPost` is `blog_posts`.
+/// None, if the table has the name that Diesel's own derives expect: that of the struct in snake
+/// case, with an `s` appended. The table of `BlogPost` is `blog_posts`.
 ///
 /// ## Optional
 ///
-/// - `#[diesel(table_name = path)]`: the module that `diesel::table!` made, where it has another name
-///   or is in another module. It is the attribute that Diesel's derives read; its other keys are
-///   ignored.
+/// - `#[diesel(table_name = path)]`: the module made by `diesel::table!`, if it has another name or
+///   is in another module. This is the attribute that Diesel's derives read; its other keys are
+///   ignored. A model may have several tables, as with Diesel's `Insertable`, and is locked with
+///   all of them.
 /// - `#[lockable(parents(A, B))]`: the models that this one inherits from in multi-table
-///   inheritance, where a row of this table continues a row of theirs. Whoever locks this model locks
-///   their tables too, at the same level, and those of their own parents. A table that is reached
+///   inheritance, where a row of this table continues a row of theirs. Locking this model also
+///   locks their tables, at the same level, and those of their own parents. A table that is reached
 ///   twice is locked once.
-/// - `#[lockable(crate = path)]`: where `diesel_locks` is, if not in the root under that name; for
-///   crates that re-export it.
+/// - `#[lockable(crate = path)]`: the path of `diesel_locks`, for crates that re-export it.
 #[proc_macro_derive(LockableTable, attributes(lockable, diesel))]
 pub fn lockable_table(input: TokenStream) -> TokenStream {
     lockable_table::expand(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Runs a function under a named lock: all of its body.
+/// Runs the body of a function while holding a named lock.
 ///
 /// ```no_run
 /// use diesel::prelude::*;
@@ -87,45 +87,85 @@ pub fn lockable_table(input: TokenStream) -> TokenStream {
 /// # fn main() {}
 /// ```
 ///
-/// The lock is released when the body ends: by its last line, by `return` or `?`, or by a panic. A
-/// connection that holds the lock gets it again at once, so the function may call itself. The body sees
-/// the connection under its own name, with its own type; it cannot return what borrows it.
+/// The lock is released when the body ends: with its last expression, with `return` or `?`, or with
+/// a panic. A connection that already holds the lock acquires it again immediately, so the function
+/// may call itself. The body uses the connection under its own name and type; it cannot return
+/// anything that borrows from it.
 ///
-/// It works for functions and methods with generics, lifetimes, `impl Trait` and patterns; not for
-/// `async fn`, `const fn` and `extern` functions.
+/// The attribute works on functions and methods, including those with generics, lifetimes, patterns
+/// and `impl Trait`, and those written by a macro. It does not work on `async fn`, `const fn` and
+/// `extern` functions.
 ///
-/// # Attributes
+/// # Arguments
 ///
 /// ## Required
 ///
-/// - The name, a string literal, comes first. It follows `format!`: it captures plain names, such as
-///   the function's arguments (`"invoice-{number}"`), and takes positional and named arguments
-///   (`"invoice-{}", order.id`). It is evaluated once, before the wait. A name without placeholders
-///   costs no allocation.
+/// - The name comes first. It is a string literal, like that of `format!`: it captures identifiers,
+///   such as the function's arguments (`"invoice-{number}"`), and takes positional and named
+///   arguments (`"invoice-{}", order.id`). It is evaluated once, before the wait. A name without
+///   placeholders is not allocated.
 ///
 /// ## Optional
 ///
-/// - `timeout = 2.5`: how long to wait, in seconds, or as a `Duration`; any expression. 10 seconds,
-///   unless it is given. Less than nothing is nothing.
-/// - `conn = self.conn`: the connection. Unless it is given it is the argument `conn`, else the only
-///   one whose type is a `&mut` to something called `…Connection`, pooled ones included. A call, such
-///   as `conn = pool.get()?`, is evaluated once, and the connection kept until the function ends.
-/// - `transaction`: runs the body in a transaction, as
+/// - `timeout = 2.5`: the maximum time to wait, in seconds or as a `Duration`; any expression. The
+///   default is 10 seconds. A negative timeout is zero.
+/// - `without_timeout`: waits for as long as it takes.
+/// - `if_busy = Ok(())`: does not wait. If another connection holds the lock, the function returns
+///   this value, which is evaluated only then.
+/// - `conn = self.conn`: the connection. The default is the argument named `conn`, or the only
+///   argument whose type is `&mut` to a type with a name that ends in `Connection`. See
+///   [below](#the-connection).
+/// - `transaction`: runs the body in a transaction, which is committed before the lock is
+///   released, as
 ///   [`Lock::transaction`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.transaction)
 ///   does.
-/// - `server_wide`: leaves the database out of the lock's name.
-/// - `crate = path`: where `diesel_locks` is, if not in the root under that name.
+/// - `in_database = "shop"`: the database that prefixes the lock's name, instead of the
+///   connection's; an expression of type `&str`.
+/// - `server_wide`: does not prefix the lock's name.
+/// - `shortened`: shortens a name that is too long for the server.
+/// - `crate = path`: the path of `diesel_locks`, for crates that re-export it.
+///
+/// # The connection
+///
+/// The connection is a
+/// [`LockConnection`](https://docs.rs/diesel-locks/latest/diesel_locks/trait.LockConnection.html),
+/// or dereferences to one: a `&mut MysqlConnection`, a pooled connection, a wrapper of your own. It
+/// may be borrowed or owned.
+///
+/// `conn = …` names a place: an argument, or a path of fields and indices such as
+/// `self.shards[0].conn`. It is evaluated before and after the body, and has no side effects. A
+/// call such as `pool.get()?` is refused, because the body could not use that connection: take the
+/// connection as an argument.
+///
+/// ```no_run
+/// use diesel::prelude::*;
+/// use diesel_locks::with_lock;
+///
+/// struct Report {
+///     conn: MysqlConnection,
+///     tenant: String,
+/// }
+///
+/// impl Report {
+///     #[with_lock("nightly", conn = self.conn, in_database = &self.tenant, if_busy = Ok(0))]
+///     fn build(&mut self) -> QueryResult<usize> {
+///         diesel::sql_query("CALL build_report()").execute(&mut self.conn)
+///     }
+/// }
+/// ```
 ///
 /// # Errors
 ///
-/// The function returns a `Result` whose error implements `From<diesel_locks::Error>`; Diesel's own
-/// does. An error of the body comes first; else the function returns those of
+/// The function returns a `Result` whose error implements `From<diesel::result::Error>`, as for
+/// Diesel's own transactions. If the body fails, its error is returned. Otherwise the errors are
+/// those of
 /// [`Lock::with`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.with).
 ///
 /// # Several locks
 ///
-/// Both attributes can be stacked. The outermost one is taken first, and released last. They find
-/// each other by their names, so they are to be imported under these.
+/// Both attributes can be stacked. The outermost lock is acquired first and released last. Only one
+/// of the locks on a connection can begin a transaction. The macros recognize each other by name,
+/// so do not rename them on import.
 ///
 /// ```no_run
 /// # use diesel::prelude::*;
@@ -150,7 +190,7 @@ pub fn with_lock(args: TokenStream, item: TokenStream) -> TokenStream {
     stack::expand(Kind::Lock, args.into(), item.into()).into()
 }
 
-/// Runs a function while tables are locked: all of its body, in a transaction.
+/// Runs the body of a function while tables are locked, in a transaction.
 ///
 /// ```no_run
 /// use diesel::prelude::*;
@@ -171,32 +211,50 @@ pub fn with_lock(args: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// When the body succeeds its work is committed; on an error and on a panic it is rolled back. The
-/// tables are unlocked in any case. Inside, `conn.transaction` makes savepoints.
+/// If the body succeeds, its work is committed; on an error or a panic it is rolled back. The
+/// tables are always unlocked. Inside the body, `conn.transaction` creates savepoints.
 ///
-/// Everything else is as of [`with_lock`](macro@with_lock): the functions that it works for, how the
-/// connection is found, the errors, and how attributes are stacked.
+/// The functions that the attribute works on, [the connection](macro@with_lock#the-connection) and
+/// [stacked attributes](macro@with_lock#several-locks) are the same as for
+/// [`with_lock`](macro@with_lock).
 ///
-/// # Attributes
+/// # Arguments
 ///
 /// ## Required
 ///
-/// - `read(…)`, `write(…)`, or both: the tables. Models that derive `LockableTable`, Diesel's tables,
-///   and the names of others as string literals: `"legacy_log"`, or `("other_db", "legacy_log")`. The
-///   tables that a model inherits from are locked with it. A table at both levels is locked for
-///   writing.
+/// - `read(…)`, `write(…)`, or both: the tables. These are models that derive `LockableTable`,
+///   Diesel's tables, and the names of other tables as string literals: `"legacy_log"`, or
+///   `("other_db", "legacy_log")`. The tables that a model inherits from are locked with it. A
+///   table at both levels is locked for writing. With an alias, as in `Place as "p"` or
+///   `"log" as "l"`, the table is locked for queries that use the alias, and without the tables that
+///   it inherits from, which would each need their own alias.
 ///
 /// ## Optional
 ///
-/// - `timeout = 5`: how long to wait for each table, in seconds or as a `Duration`, rounded up to
-///   whole seconds. Without it the session's own limit is in force.
-/// - `conn = self.conn` and `crate = path`, as of [`with_lock`](macro@with_lock).
+/// - `timeout = 5`: the maximum time to wait for each table, in seconds or as a `Duration`, rounded
+///   up to whole seconds. The default is the session's own timeout.
+/// - `conn = self.conn`: the connection, the same as for [`with_lock`](macro@with_lock).
+/// - `crate = path`: the path of `diesel_locks`, for crates that re-export it.
+///
+/// ```no_run
+/// # use diesel::prelude::*;
+/// # use diesel_locks::with_table_lock;
+/// diesel::table! { places (id) { id -> Integer, parent_id -> Integer, } }
+///
+/// #[with_table_lock(write(places::table, places::table as "p"))]
+/// fn detach(conn: &mut MysqlConnection) -> QueryResult<usize> {
+///     let sql = "UPDATE places LEFT JOIN places p ON p.id = places.parent_id
+///         SET places.parent_id = 0 WHERE p.id IS NULL";
+///     diesel::sql_query(sql).execute(conn)
+/// }
+/// ```
 ///
 /// # Errors
 ///
-/// Of the body, first; else those of
+/// The function returns a `Result` whose error implements `From<diesel::result::Error>`. If the
+/// body fails, its error is returned. Otherwise the errors are those of
 /// [`TableLock::with`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.TableLock.html#method.with):
-/// inside an open transaction it is refused.
+/// an open transaction, for example, is refused.
 #[proc_macro_attribute]
 pub fn with_table_lock(args: TokenStream, item: TokenStream) -> TokenStream {
     stack::expand(Kind::TableLock, args.into(), item.into()).into()

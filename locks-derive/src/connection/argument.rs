@@ -1,7 +1,7 @@
 //! An argument that is a connection.
 
 use proc_macro2::Ident;
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::{
     Error, FnArg, GenericArgument, Pat, PatIdent, PatType, PathArguments, Result, Signature, Type,
     TypeParamBound,
@@ -25,16 +25,19 @@ impl Argument {
         }
     }
 
-    /// The one of this name.
-    pub(super) fn named(name: &Ident, signature: &Signature) -> Option<Self> {
-        if name == "self" {
-            let is_borrowed = signature.receiver()?.reference.is_some();
-            return Some(Self { name: name.clone(), is_borrowed });
-        }
+    /// The one of this name, if there is one.
+    pub(super) fn named(name: &Ident, signature: &Signature) -> Result<Option<Self>> {
         let mut bindings = bindings(signature).into_iter();
-        let (binding, ty) = bindings.find(|(binding, _)| binding.ident == *name)?;
-        // The name as the attribute has it: it may come from another macro than the argument's.
-        Some(Self { name: name.clone(), ..Self::new(binding, ty) })
+        let Some((binding, ty)) = bindings.find(|(binding, _)| binding.ident == *name) else {
+            return Ok(None);
+        };
+        if ty.is_some_and(is_pool) {
+            return Err(pool(name, signature));
+        }
+        let mut argument = Self::new(binding, ty);
+        // The argument, which may come from another macro, at the place of the attribute.
+        argument.name.set_span(binding.ident.span().located_at(name.span()));
+        Ok(Some(argument))
     }
 
     fn new(binding: &PatIdent, ty: Option<&Type>) -> Self {
@@ -68,7 +71,10 @@ fn only_candidate(signature: &Signature, attribute: &str) -> Result<Argument> {
 
 /// The fault of a function without a connection, by the argument that is most like one.
 fn none(signature: &Signature, inputs: &[&PatType], attribute: &str) -> Error {
-    let message = format!("`{}` has no argument that is a connection", signature.ident);
+    let message = format!(
+        "`{}` has no argument named `conn` or of a type like `&mut MysqlConnection`",
+        signature.ident
+    );
     let name = |input: &PatType| match &*input.pat {
         Pat::Ident(binding) => Some(binding.ident.clone()),
         _ => None,
@@ -97,14 +103,14 @@ fn none(signature: &Signature, inputs: &[&PatType], attribute: &str) -> Error {
     fault(&signature.ident, message, help)
 }
 
-fn pool(ty: &Type, signature: &Signature) -> Error {
+fn pool(at: impl ToTokens, signature: &Signature) -> Error {
     let message = "a pool cannot hold a lock, only one of its connections can";
     let help = format!(
         "take a connection from the pool first, and pass it: \
          `fn {}(conn: &mut MysqlConnection, …)`",
         signature.ident
     );
-    fault(ty, message, help)
+    fault(at, message, help)
 }
 
 fn mutably_borrowed(ty: &Type) -> Option<&Type> {

@@ -60,12 +60,17 @@ fn is_place(expression: &Expr) -> bool {
         Expr::Path(path) => path.path.get_ident().is_some(),
         Expr::Field(field) => is_place(&field.base),
         Expr::Unary(unary) => matches!(unary.op, UnOp::Deref(_)) && is_place(&unary.expr),
-        Expr::Index(index) => {
-            let is_fixed =
-                matches!(unwrapped(&index.index), Expr::Lit(_)) || is_place(&index.index);
-            is_fixed && is_place(&index.expr)
-        }
+        Expr::Index(index) => is_index(&index.index) && is_place(&index.expr),
         _ => false,
+    }
+}
+
+/// A literal, a constant, or a place.
+fn is_index(expression: &Expr) -> bool {
+    match unwrapped(expression) {
+        Expr::Lit(_) | Expr::Path(_) => true,
+        Expr::Cast(cast) => is_index(&cast.expr),
+        place => is_place(place),
     }
 }
 

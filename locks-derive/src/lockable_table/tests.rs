@@ -1,4 +1,4 @@
-//! What the derive expands to.
+//! The expansions of the derive.
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
 
@@ -44,6 +44,27 @@ fn parents_are_added_in_order() {
                 fn parents(parents: &mut ::diesel_locks::__private::Parents<'_>) {
                     parents.add::<Place>();
                     parents.add::<building::Building<u8>>();
+                }
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn all_tables_of_a_model_are_locked() {
+    check(
+        &quote! {
+            #[diesel(table_name = users, table_name = schema::archived_users)]
+            #[lockable(parents(Person))]
+            struct User;
+        },
+        &expect![[r#"
+            #[automatically_derived]
+            impl ::diesel_locks::__private::LockableTable for User {
+                type Table = users::table;
+                fn parents(parents: &mut ::diesel_locks::__private::Parents<'_>) {
+                    parents.add::<schema::archived_users::table>();
+                    parents.add::<Person>();
                 }
             }
         "#]],
@@ -163,12 +184,12 @@ fn inferred_names_are_diesels() {
     // Diesel's own examples.
     assert_eq!(inferred("Foo"), "foos");
     assert_eq!(inferred("FooBarBaz"), "foo_bar_bazs");
-    // What its code does with these.
+    // Results of its code.
     assert_eq!(inferred("HTTPLog"), "h_t_t_p_logs");
     assert_eq!(inferred("Utf8"), "utf8s");
     assert_eq!(inferred("Foo_Bar"), "foo__bars");
     assert_eq!(inferred("A"), "r#as");
-    // Where it panics.
+    // Names on which it panics.
     assert_eq!(inferred("Äpfel"), "äpfels");
     assert_eq!(inferred("r#type"), "types");
 }

@@ -65,7 +65,7 @@ impl LockArgs {
         }
     }
 
-    /// What begins a transaction, if the lock is in one: the option, or a key of the tables.
+    /// The tokens that begin a transaction, if any: the option, or the key of the tables.
     pub(super) fn transaction(&self) -> Option<(Kind, &Ident)> {
         match self {
             Self::Named(args) => args.transaction.as_ref().map(|flag| (Kind::Lock, flag)),

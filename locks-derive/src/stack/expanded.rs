@@ -27,8 +27,8 @@ impl Checked {
     }
 }
 
-/// Runs the body with a reborrow: it may move its connection elsewhere, but the connection is needed
-/// once more after it.
+/// Runs the body with a reborrow: it may move its connection elsewhere, but the connection is
+/// needed once more after it.
 fn lend(name: &Ident, block: &Group, signature: &mut Signature) -> TokenStream {
     // The binding that the body sees is the one that it may change.
     let mutability = take_mutability(name, signature);
@@ -49,8 +49,8 @@ fn take_mutability(name: &Ident, signature: &mut Signature) -> Option<Token![mut
     binding(name, signature).and_then(|binding| binding.mutability.take())
 }
 
-/// Writes `_conn @ _` for `_conn`: the binding then counts as the macro's, and clippy does not report
-/// that a name with an underscore is used.
+/// Writes `_conn @ _` for `_conn`: the binding then counts as the macro's, and clippy does not
+/// report that a name with an underscore is used.
 fn bind_in_expansion(name: &Ident, signature: &mut Signature) {
     let Some(binding) = binding(name, signature) else { return };
     if is_underscored(name) && binding.subpat.is_none() {

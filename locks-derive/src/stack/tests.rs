@@ -1,8 +1,8 @@
-//! What the attributes expand to.
+//! The expansions of the attributes.
 #![allow(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
 
 use expect_test::{Expect, expect};
-use proc_macro2::TokenStream;
+use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::quote;
 
 use super::{Kind, expand};
@@ -106,7 +106,7 @@ fn a_place_is_borrowed_anew_after_the_body() {
 }
 
 #[test]
-fn a_call_is_evaluated_once() {
+fn a_call_is_refused_as_a_connection() {
     check_lock(
         quote!("a", conn = pool.get()?),
         quote!(
@@ -127,7 +127,7 @@ fn a_call_is_evaluated_once() {
 }
 
 #[test]
-fn a_connection_that_is_no_reference_is_not_lent() {
+fn an_owned_connection_is_not_lent() {
     check_lock(
         quote!("a"),
         quote!(
@@ -147,6 +147,98 @@ fn a_connection_that_is_no_reference_is_not_lent() {
             }
         "#]],
     );
+}
+
+#[test]
+fn a_lock_that_is_not_waited_for_has_a_value_if_it_is_busy() {
+    check_lock(
+        quote!("a", if_busy = Ok(None), in_database = &tenant.name, shortened),
+        quote!(
+            fn pay(_conn: &mut DbConnection, tenant: &Tenant) -> QueryResult<Option<u8>> {
+                Ok(None)
+            }
+        ),
+        &expect![[r#"
+            fn pay(_conn @ _: &mut DbConnection, tenant: &Tenant) -> QueryResult<Option<u8>> {
+                use ::diesel_locks::__private::Place as _;
+                let held = ::diesel_locks::__private::try_acquire(
+                    &::diesel_locks::__private::Lock::new("a").in_database(&tenant.name).shortened(),
+                    _conn.__diesel_locks_connection(),
+                );
+                match ::core::result::Result::transpose(held) {
+                    ::core::option::Option::None => Ok(None),
+                    ::core::option::Option::Some(held) => {
+                        let ran = ::diesel_locks::__private::run::<
+                            QueryResult<Option<u8>>,
+                        >(
+                            held,
+                            || {
+                                let _conn @ _ = &mut *_conn;
+                                let _ = &_conn;
+                                ({ Ok(None) })
+                            },
+                        );
+                        ::diesel_locks::__private::finish(ran, _conn.__diesel_locks_connection())
+                    }
+                }
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn parts_of_other_macros_are_unwrapped() {
+    let invisible = |tokens| Group::new(Delimiter::None, tokens);
+    let conn = invisible(quote!((*self.conn)));
+    let body = invisible(quote!({ Ok(()) }));
+    let function = invisible(quote!(fn pay(&mut self) -> QueryResult<()> #body));
+    check_lock(
+        quote!("a", conn = #conn, without_timeout),
+        quote!(#function),
+        &expect![[r#"
+        fn pay(&mut self) -> QueryResult<()> {
+            use ::diesel_locks::__private::Place as _;
+            let held = ::diesel_locks::__private::acquire(
+                &::diesel_locks::__private::Lock::new("a").without_timeout(),
+                (*self.conn).__diesel_locks_connection(),
+            );
+            let ran = ::diesel_locks::__private::run::<QueryResult<()>>(held, || { Ok(()) });
+            ::diesel_locks::__private::finish(ran, (*self.conn).__diesel_locks_connection())
+        }
+    "#]],
+    );
+}
+
+#[test]
+fn tables_may_have_aliases() {
+    check_tables(
+        quote!(read(Place as "p", "log" as "l"), write(("other", "log") as "o")),
+        quote!(
+            fn pay(conn: C) -> QueryResult<()> {
+                Ok(())
+            }
+        ),
+        &expect![[r#"
+            fn pay(conn: C) -> QueryResult<()> {
+                use ::diesel_locks::__private::Place as _;
+                let held = ::diesel_locks::__private::lock_tables(
+                    &::diesel_locks::__private::TableLock::new()
+                        .read_as::<Place>("p")
+                        .read_table_as("log", "l")
+                        .write_table_as(("other", "log"), "o"),
+                    conn.__diesel_locks_connection(),
+                );
+                let ran = ::diesel_locks::__private::run::<QueryResult<()>>(held, || { Ok(()) });
+                ::diesel_locks::__private::finish(ran, conn.__diesel_locks_connection())
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn a_mention_expands_to_nothing() {
+    let item = quote! { const _: () = (); };
+    assert!(expand(Kind::Lock, super::mention(), item).is_empty());
 }
 
 #[test]
@@ -280,7 +372,7 @@ fn a_refused_function_is_kept_without_its_locks() {
                 "an `async fn` cannot wait for a lock, since the connection blocks\nhelp: put `#[with_lock(…)]` on a plain `fn`, and call that from the `async fn` with the runtime's function for blocking code, such as `tokio::task::spawn_blocking`"
             }
             ::core::compile_error! {
-                "`pay` has no argument that is a connection\nhelp: take it as `conn: &mut MysqlConnection`, or say where it is: `#[with_lock(…, conn = self.conn)]`"
+                "`pay` has no argument named `conn` or of a type like `&mut MysqlConnection`\nhelp: take it as `conn: &mut MysqlConnection`, or say where it is: `#[with_lock(…, conn = self.conn)]`"
             }
             pub async fn pay<T>(id: T) -> QueryResult<()>
             where
@@ -294,7 +386,7 @@ fn a_refused_function_is_kept_without_its_locks() {
 }
 
 #[test]
-fn what_is_no_function_is_kept() {
+fn an_item_that_is_not_a_function_is_kept() {
     check_lock(
         quote!("a"),
         quote!(

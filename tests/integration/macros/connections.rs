@@ -179,6 +179,8 @@ fn a_place_may_be_a_path_of_fields_and_indices() {
     }
 
     impl Shards {
+        const FIRST: u8 = 0;
+
         #[with_lock("lock", conn = self.all[0].conn)]
         fn literal_index(&mut self) -> QueryResult<bool> {
             holds(&mut self.all[0].conn)
@@ -187,6 +189,11 @@ fn a_place_may_be_a_path_of_fields_and_indices() {
         #[with_lock("lock", conn = self.all[self.current].conn)]
         fn index(&mut self) -> QueryResult<bool> {
             holds(&mut self.all[self.current].conn)
+        }
+
+        #[with_lock("lock", conn = self.all[Self::FIRST as usize].conn)]
+        fn constant(&mut self) -> QueryResult<bool> {
+            holds(&mut self.all[0].conn)
         }
 
         #[with_lock("lock", conn = &mut (self.pair).1)]
@@ -214,6 +221,7 @@ fn a_place_may_be_a_path_of_fields_and_indices() {
     };
     assert!(shards.literal_index().unwrap());
     assert!(shards.index().unwrap());
+    assert!(shards.constant().unwrap());
     assert!(shards.tuple().unwrap());
     assert!(shards.dereferenced().unwrap());
     assert!(shards.itself().unwrap());

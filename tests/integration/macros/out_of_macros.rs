@@ -49,6 +49,17 @@ macro_rules! named_inside {
 
 named_inside!(of_a_closure, "lock", 1 + 1, |conn| holds(conn));
 
+macro_rules! named_by_the_caller {
+    ($name:ident, $conn:ident) => {
+        #[with_lock("lock", conn = conn)]
+        fn $name($conn: &mut MysqlConnection) -> QueryResult<bool> {
+            holds($conn)
+        }
+    };
+}
+
+named_by_the_caller!(of_the_caller, conn);
+
 struct Repository {
     conn: MysqlConnection,
     others: Vec<MysqlConnection>,
@@ -90,6 +101,7 @@ fn they_hold_their_locks() {
     assert!(one_line(&mut conn).unwrap());
     assert!(item(&mut conn).unwrap());
     assert!(of_a_closure(&mut conn).unwrap());
+    assert!(of_the_caller(&mut conn).unwrap());
     let mut repository = Repository { conn, others: vec![db.connect()] };
     assert!(repository.of_a_field().unwrap());
     assert!(repository.of_an_index().unwrap());

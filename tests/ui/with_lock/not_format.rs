@@ -15,7 +15,7 @@ fn several(conn: &mut MysqlConnection, user: User, ids: &[i32]) -> QueryResult<(
     Ok(())
 }
 
-// What follows is said by `format!` itself, at the literal.
+// These are reported by `format!` itself, at the literal.
 
 #[with_lock("invoice-{")]
 fn bracket(conn: &mut MysqlConnection) -> QueryResult<()> {

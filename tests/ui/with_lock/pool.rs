@@ -21,4 +21,9 @@ fn named(conn: &DbPool) -> QueryResult<()> {
     Ok(())
 }
 
+#[with_lock("nightly", conn = pool)]
+fn given(pool: &DbPool) -> QueryResult<()> {
+    Ok(())
+}
+
 fn main() {}
