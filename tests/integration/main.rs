@@ -70,6 +70,12 @@ mod server {
     mod settings;
 }
 
+/// Unusual sessions, bodies and programs around a lock.
+mod environment {
+    mod character_sets;
+    mod quoted_names;
+}
+
 // Both kinds of lock.
 mod errors;
 mod load;
