@@ -73,6 +73,7 @@ mod server {
 /// Unusual sessions, bodies and programs around a lock.
 mod environment {
     mod character_sets;
+    mod prepared_statements;
     mod quoted_names;
 }
 

@@ -238,9 +238,10 @@ async fn process(id: u64, conn: &mut impl Wire) -> Result<Process, Error> {
                 let error = ServerError::diagnose(error, conn).await;
                 match error.kind {
                     // The next one is for every user: if that fails, it was killed.
-                    ErrorKind::Unknown if !deprecated => {}
+                    ErrorKind::Unknown | ErrorKind::Undiagnosed if !deprecated => {}
                     ErrorKind::ConnectionLost
                     | ErrorKind::Unknown
+                    | ErrorKind::Undiagnosed
                     | ErrorKind::Interrupted
                     | ErrorKind::StatementTimeout
                     | ErrorKind::Unchecked => return Err(error.into_error("the process list")),
