@@ -73,6 +73,11 @@ mod server {
 /// Unusual sessions, bodies and programs around a lock.
 mod environment {
     mod character_sets;
+    mod databases;
+    mod ended_transactions;
+    mod kept_transactions;
+    mod panicking_subscribers;
+    mod panics;
     mod prepared_statements;
     mod quoted_names;
 }
