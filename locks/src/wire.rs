@@ -11,7 +11,7 @@ use diesel::query_builder::{QueryFragment, QueryId};
 use diesel::query_dsl::LoadQuery;
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 
-pub(crate) use self::blocking::{abandon_on_panic, catch_panic, now};
+pub(crate) use self::blocking::{abandon_on_panic, catch_panic, now, swallow_panic};
 use crate::statement::Statement;
 use crate::statement::named::LockFunction;
 

@@ -74,7 +74,9 @@ mod server {
 mod environment {
     mod character_sets;
     mod databases;
+    mod destructors;
     mod ended_transactions;
+    mod hidden_errors;
     mod kept_transactions;
     mod panicking_subscribers;
     mod panics;

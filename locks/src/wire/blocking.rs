@@ -46,11 +46,17 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any 
     catch_unwind(AssertUnwindSafe(work))
 }
 
+/// Runs what must not unwind at all. The panic's payload is forgotten, since its destructor may panic,
+/// too.
+pub(crate) fn swallow_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_panic(work).map_err(std::mem::forget).ok()
+}
+
 /// Closes the connection at the server, so that it frees what it holds, and marks it as unusable.
 /// The connection's instrumentation is taken off first, since it may be what panics.
 fn abandon(conn: &mut MysqlConnection) {
-    let _ = catch_panic(|| conn.set_instrumentation(|_: InstrumentationEvent<'_>| {}));
-    let _ = catch_panic(|| conn.batch_execute(KILL_SELF));
+    swallow_panic(|| conn.set_instrumentation(|_: InstrumentationEvent<'_>| {}));
+    let _ = swallow_panic(|| conn.batch_execute(KILL_SELF));
     conn.mark_broken();
 }
 

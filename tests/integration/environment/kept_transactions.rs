@@ -73,11 +73,9 @@ fn statements_that_end_nothing_are_committed_with_the_body() {
                 };
                 run(&mut conn, &body).unwrap_or_else(|error| panic!("{what}: {error:?}"));
                 let rows = logged(&db);
+                let nests = statement.contains("committed") || statement.contains("in trans");
                 let expected: &[&str] =
-                    match statement.contains("committed") || statement.contains("in trans") {
-                        true => &["before", "nested", "after"],
-                        false => &["before", "after"],
-                    };
+                    if nests { &["before", "nested", "after"] } else { &["before", "after"] };
                 assert_eq!(rows, expected, "{what}");
                 assert_eq!(session(&mut conn), found, "{what}");
                 expect_usable(&what, &mut conn, &db);

@@ -108,8 +108,8 @@ pub(super) const WAYS: [(&str, Way); 16] = [
     ("a guard's transaction", |conn, body| LOCK.acquire(conn)?.transaction(|conn| body.run(conn))),
     ("leak", |conn, body| {
         let conn = LOCK.acquire(conn)?.leak();
-        let _release_even_if_it_panics = Release(conn);
-        body.run(_release_even_if_it_panics.0)
+        let leaked = Release(conn);
+        body.run(leaked.0)
     }),
     ("with_lock", locked),
     ("with_lock, transaction", in_transaction),
