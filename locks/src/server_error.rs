@@ -166,7 +166,9 @@ pub(crate) async fn number(conn: &mut impl Wire, expression: &str) -> QueryResul
     let prepared = conn.row(Number(expression)).await;
     let Err(error) = prepared else { return prepared };
     conn.batch(&statement::keep_signaled(expression)).await?;
-    match conn.batch(statement::SIGNAL).await {
+    let signaled = conn.batch(statement::SIGNAL).await;
+    retry_or_close(conn, &statement::transaction::end_batch()).await?;
+    match signaled {
         Err(DieselError::DatabaseError(_, signal)) => match signal.message() {
             statement::SIGNALED_NULL => Ok(None),
             message => message.parse().map(Some).map_err(|_| error),

@@ -44,9 +44,12 @@ pub(crate) const KEPT_ERROR: &str = "IF(@diesel_locks_errors = 0 \
 /// nothing more can be prepared.
 pub(crate) const SIGNAL: &str = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @diesel_locks_signaled";
 
-/// Goes before it. A message cannot be NULL.
+/// Goes before it, and [`transaction::end_batch`] after it. A message cannot be NULL.
 pub(crate) fn keep_signaled(expression: &str) -> String {
-    format!("SET @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')")
+    format!(
+        "{}, @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')",
+        transaction::begin_batch()
+    )
 }
 
 /// The message that stands for NULL.

@@ -9,6 +9,7 @@ use diesel::result::Error as DieselError;
 use diesel::sql_types::Text;
 use diesel_locks::{Error, Lock, Server, TableLock};
 
+use super::character_sets::session;
 use crate::support::alone;
 use crate::support::private_server::PrivateServer;
 use crate::support::schema::audit_log;
@@ -116,7 +117,9 @@ const RESET: &str = "SET GLOBAL max_prepared_stmt_count = 16382";
 
 /// Makes every call in a transaction of the caller's and under a lock of its own.
 fn expect_nothing_of_the_callers_is_lost(what: &str, server: &PrivateServer, setting: &str) {
-    for sql_of_stale_error in ["DO 0", "SELECT * FROM no_such_table", "NONSENSE"] {
+    for sql_of_stale_error in
+        ["DO 0", "SELECT * FROM no_such_table", "NONSENSE", "SET character_set_results = utf16"]
+    {
         let mut admin = Admin(server.connect("shop"));
         let mut conn = server.connect("shop");
         let id = connection_id(&mut conn);
@@ -170,6 +173,9 @@ fn expect_nothing_of_the_callers_is_lost(what: &str, server: &PrivateServer, set
         assert_eq!(seen, Ok(rows + 1), "{what}: rolled back");
         admin.0.batch_execute(setting).unwrap();
         expect_table_locks_to_work(&what, &mut conn, &mut admin, rows + 1, &stale);
+        let mut fresh = server.connect("shop");
+        stale(&mut fresh);
+        assert_eq!(session(&mut conn), session(&mut fresh), "{what}");
     }
 }
 
