@@ -170,17 +170,18 @@ fn describe_timeout(
     holder: Option<u64>,
     is_table_lock: bool,
 ) -> String {
-    let mut message = if timeout.is_zero() {
+    let message = if timeout.is_zero() {
         format!("{lock} is not free")
     } else {
         format!("timed out after {timeout:?} waiting for {lock}")
     };
-    if let Some(id) = holder {
-        message += &format!(" (held by connection {id})");
-    } else if is_table_lock {
-        message += " (`TableLock::blockers` lists the connections in the way)";
+    match holder {
+        Some(id) => format!("{message} (held by connection {id})"),
+        None if is_table_lock => {
+            format!("{message} (`TableLock::blockers` lists the connections in the way)")
+        }
+        None => message,
     }
-    message
 }
 
 fn describe_committed(committed: Option<bool>) -> &'static str {
