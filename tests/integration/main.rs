@@ -39,6 +39,16 @@ mod table_lock {
     mod transactions;
 }
 
+/// The connections and the error types of real programs.
+mod connections {
+    mod broken_contract;
+    mod error_types;
+    mod multi;
+    mod pools;
+    mod test_transactions;
+    mod wrappers;
+}
+
 /// Queries about locks and servers.
 mod inspect {
     mod blockers;
