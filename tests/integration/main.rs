@@ -10,6 +10,8 @@ mod named_lock {
     mod acquire;
     mod databases;
     mod deadlocks;
+    mod guard_transactions;
+    mod in_database;
     mod kill_storms;
     mod kills;
     mod lost_connections;
@@ -24,6 +26,7 @@ mod named_lock {
 
 /// Table locks.
 mod table_lock {
+    mod aliases;
     mod deadlocks;
     mod exclusion;
     mod failures;
