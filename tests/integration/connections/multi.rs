@@ -1,4 +1,4 @@
-//! A `MultiConnection`: the MySQL variant is locked, and the SQLite variant is refused.
+//! A `MultiConnection`: its MySQL variant is locked, and its other variant is refused.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;

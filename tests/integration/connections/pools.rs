@@ -174,7 +174,7 @@ fn boxes_double_references_and_guards_of_guards_are_connections() {
     LOCK.with(&mut boxed, |conn: &mut Box<MysqlConnection>| log(conn, "box")).unwrap();
     LOCK.with(&mut *boxed, |conn: &mut MysqlConnection| log(conn, "unboxed")).unwrap();
     let mut reference: &mut MysqlConnection = &mut boxed;
-    LOCK.transaction(&mut reference, |conn: &mut &mut MysqlConnection| log(conn, "twice")).unwrap();
+    LOCK.transaction(&mut reference, |conn| log(conn, "twice")).unwrap();
 
     let mut outer = LOCK.acquire(&mut reference).unwrap();
     let mut inner = Lock::new("inner").acquire(&mut outer).unwrap();
