@@ -185,6 +185,10 @@ async fn end_in_test(
     conn: &mut impl Wire,
 ) -> Result<(), Error> {
     let mut result = Ok(());
+    if conn.depth().is_ok_and(|open| open < depth) {
+        // By Diesel's own functions.
+        result = Err(Error::TransactionEnded { lock: lock.to_owned() });
+    }
     loop {
         let open = conn.depth().map_err(Error::Diesel)?;
         if open < depth {

@@ -75,6 +75,19 @@ fn a_missing_privilege_on_one_table_leaves_nothing_locked() {
 }
 
 #[test]
+fn a_user_without_the_privilege_to_lock_tables_is_told_what_to_grant() {
+    let db = Database::with_tables();
+    let user = User::with_only(&db, &[format!("SELECT, INSERT ON `{}`.*", db.name())]);
+    let mut conn = user.connect();
+    let error = fails(&db, &mut conn, &second_is_waited_for());
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("grant") && text.contains("`LOCK TABLES`"), "{text}");
+    assert!(text.contains("`audit_log` WRITE"), "{text}");
+    assert_all_free(&db);
+}
+
+#[test]
 fn a_read_only_session_can_lock_for_reading_only() {
     let db = Database::with_tables();
     let mut conn = db.connect();
