@@ -102,7 +102,11 @@ fn storm(what: &'static str, call: Call) {
                 let result = call(&mut killer, &mut victim.conn);
                 failed += u32::from(result.is_err());
                 if let Err(error) = &result {
-                    let expected = matches!(error, Error::Interrupted { .. } | Error::Diesel(_));
+                    let expected = match error {
+                        Error::Interrupted { .. } | Error::Diesel(_) => true,
+                        Error::ConnectionLost(_) => is_broken(&mut victim.conn),
+                        _ => false,
+                    };
                     assert!(expected, "{what}: {error:?}");
                 }
                 if !victim.is_as_it_was(&db, &format!("{what}, try {n}: {result:?}")) {
