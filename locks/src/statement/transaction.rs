@@ -85,11 +85,14 @@ pub(super) fn batch_variables() -> [Saved; 2] {
 
 /// A part of a `SET` that fails if any transaction is open, even one that Diesel never saw. MySQL
 /// refuses the assignment (error 1568): without `SESSION` it is for the next transaction alone, and
-/// gives it what it would have anyway. MariaDB fails to evaluate the expression (error 1242).
-/// Nothing of the statement is done then.
+/// gives it what it would have anyway. MariaDB refuses the value 2 (error 1231). Nothing of the
+/// statement is done then.
+///
+/// On MariaDB 10.11 an expression that fails by its value, such as a subquery of two rows, would not
+/// do: if `KILL QUERY` strikes while it is evaluated, the assignments go on.
 pub(super) const REFUSE_OPEN: &str = "@diesel_locks = 0 \
      /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
-     /*M!100000 , @diesel_locks = IF(@@in_transaction, (SELECT 1 UNION SELECT 2), 0) */";
+     /*M!100000 , autocommit = IF(@@in_transaction, 2, @@autocommit) */";
 
 pub(super) fn enter_scope(scope: u64) -> String {
     format!("{SCOPE} = {scope}")
