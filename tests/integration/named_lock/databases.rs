@@ -90,31 +90,30 @@ fn a_guard_keeps_its_name_when_the_connection_uses_another_database() {
     assert_eq!(admin.holder(&db.full_name("lock")), None);
 }
 
-/// The servers run a prepared statement in the database in which it was prepared, even after `USE`.
-/// That includes Diesel's own queries, if they are cached.
-#[test]
-fn a_cached_statement_stays_in_the_database_in_which_it_was_prepared() {
-    let (db, other_db) = (Database::with_tables(), Database::with_tables());
-    let (mut conn, mut admin) = (db.connect(), Admin::new());
-    let id = connection_id(&mut conn);
-    let insert = |conn: &mut MysqlConnection| {
-        diesel::insert_into(audit_log::table)
-            .values(audit_log::message.eq("row"))
-            .execute(conn)
-            .unwrap()
-    };
-    insert(&mut conn);
-    Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
-    other_db.enter(&mut conn);
-
-    insert(&mut conn);
-    let rows = audit_log::table.count().get_result::<i64>(&mut db.connect()).unwrap();
-    assert_eq!(rows, 2, "Diesel's own query followed `USE`");
-    let _guard = Lock::new("lock").acquire(&mut conn).unwrap();
-    assert_eq!(admin.holder(&db.full_name("lock")), Some(id));
-}
-
 alone! {
+    /// The servers run a prepared statement in the database in which it was prepared, even after `USE`.
+    /// That includes Diesel's own queries, if they are cached.
+    fn a_cached_statement_stays_in_the_database_in_which_it_was_prepared() {
+        let (db, other_db) = (Database::with_tables(), Database::with_tables());
+        let (mut conn, mut admin) = (db.connect(), Admin::new());
+        let id = connection_id(&mut conn);
+        let insert = |conn: &mut MysqlConnection| {
+            diesel::insert_into(audit_log::table)
+                .values(audit_log::message.eq("row"))
+                .execute(conn)
+                .unwrap()
+        };
+        insert(&mut conn);
+        Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
+        other_db.enter(&mut conn);
+
+        insert(&mut conn);
+        let rows = audit_log::table.count().get_result::<i64>(&mut db.connect()).unwrap();
+        assert_eq!(rows, 2, "Diesel's own query followed `USE`");
+        let _guard = Lock::new("lock").acquire(&mut conn).unwrap();
+        assert_eq!(admin.holder(&db.full_name("lock")), Some(id));
+    }
+
     /// After `USE` some statements are cached for the one database, and some for the other, or for
     /// none.
     fn a_free_lock_is_acquired_after_use_whatever_was_prepared_before() {
