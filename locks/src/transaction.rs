@@ -48,7 +48,11 @@ impl Sentinel {
             if failed.kind != ErrorKind::ConnectionLost {
                 self.clean_up(clean_up, lock, conn).await?;
             }
-            return Err(failed.into_error(lock));
+            return Err(match failed.kind {
+                // Only the beginning of a transaction may be refused so.
+                ErrorKind::InTransaction => Error::Diesel(failed.into_diesel()),
+                _ => failed.into_error(lock),
+            });
         }
         self.clean_up(clean_up, lock, conn).await?;
         match (depth, ending) {

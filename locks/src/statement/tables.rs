@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::transaction::{
     BATCH, Ending, SCOPE, Saved, begin_batch, enter_scope, put_back, put_back_if_saved,
-    refuse_open, release_savepoint, save, savepoint,
+    refuse_open_and_switch_off, release_savepoint, save, savepoint,
 };
 use crate::lockable::{Level, Tables};
 
@@ -54,12 +54,12 @@ pub(crate) fn begin(scope: u64, tables: &Tables, wait_seconds: Option<u64>) -> S
         // The names are read in UTF-8, in which they were quoted: in some character sets the last
         // byte of a name and the quote after it are one character.
         "{}, {}, character_set_client = utf8mb4; \
-         SET {}, {}{wait}, {}, autocommit = 0, innodb_table_locks = 1; \
+         SET {}{wait}, {}, innodb_table_locks = 1, {}; \
          {}; {}; SET {}",
         begin_batch(),
         save(&[CLIENT]),
-        refuse_open(true),
         save(&SESSION),
+        refuse_open_and_switch_off(),
         enter_scope(scope),
         LockTables(tables),
         savepoint(scope),

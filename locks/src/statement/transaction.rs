@@ -81,25 +81,29 @@ pub(crate) fn end_batch() -> String {
     format!("SET {}", put_back_if_saved(&BATCH))
 }
 
-/// An assignment that fails if a transaction is open, even one that Diesel never saw. Nothing of its
-/// `SET` is done then. `or_in_scope`: also if the session is still in a scope, because a guard was
-/// forgotten.
+/// Assignments that fail if a transaction is open, even one that Diesel never saw. Nothing of their
+/// `SET` is done then.
 ///
-/// MariaDB fails to evaluate the expression (error 1242). MySQL refuses the second assignment (error
-/// 1568): without `SESSION` it is for the next transaction alone, and gives it what it would have
-/// anyway.
-pub(super) fn refuse_open(or_in_scope: bool) -> String {
-    let scope = if or_in_scope { format!("{SCOPE} IS NOT NULL") } else { "FALSE".to_owned() };
+/// MySQL refuses the first one (error 1568): without `SESSION` it is for the next transaction alone,
+/// and gives it what it would have anyway. MariaDB refuses the value 2 (error 1231). On MariaDB 10.11
+/// an expression that fails by its value, such as a subquery of two rows, would not do: if `KILL QUERY`
+/// strikes while it is evaluated, the assignments go on.
+pub(super) const REFUSE_OPEN: &str = "@diesel_locks = 0 \
+     /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
+     /*M!100000 , autocommit = IF(@@in_transaction, 2, @@autocommit) */";
+
+/// The same, and switches autocommit off. Also fails if the session is still in a scope, because a
+/// guard was forgotten.
+pub(super) fn refuse_open_and_switch_off() -> String {
     format!(
-        "@diesel_locks = IF({scope} /*M!100000 OR @@in_transaction */, \
-         (SELECT 1 UNION SELECT 2), 0) \
+        "autocommit = IF({SCOPE} IS NOT NULL /*M!100000 OR @@in_transaction */, 2, 0) \
          /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */"
     )
 }
 
 /// Fails if a transaction is open.
 pub(crate) fn probe_open() -> String {
-    format!("SET {}", refuse_open(false))
+    format!("SET {REFUSE_OPEN}")
 }
 
 pub(super) fn enter_scope(scope: u64) -> String {
@@ -144,9 +148,8 @@ pub(crate) const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
 pub(crate) fn begin(scope: u64) -> String {
     format!(
-        "{}; SET {}, {}; START TRANSACTION; {}; SET {}",
+        "{}; SET {REFUSE_OPEN}, {}; START TRANSACTION; {}; SET {}",
         begin_batch(),
-        refuse_open(false),
         enter_scope(scope),
         savepoint(scope),
         put_back(&BATCH)

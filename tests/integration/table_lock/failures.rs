@@ -167,7 +167,7 @@ fn a_connection_killed_while_waiting_leaves_nothing_locked() {
         admin.until_waiting(id);
         admin.kill_connection(id);
         let error = waiting.join().unwrap();
-        assert!(matches!(error, Error::Diesel(_) | Error::Interrupted { .. }), "{error:?}");
+        assert!(matches!(error, Error::ConnectionLost(_)), "{error:?}");
     });
     assert!(is_broken(&mut conn));
     held.release().unwrap();
