@@ -92,7 +92,7 @@ pub(crate) enum Failure {
     Lock(diesel_locks::Error),
 
     #[error(transparent)]
-    Query(#[from] diesel::result::Error),
+    Query(diesel::result::Error),
 
     #[error("it is unknown whether the repair was committed; run again: {0}")]
     Commit(diesel_locks::Error),
@@ -116,6 +116,13 @@ impl From<diesel_locks::Error> for Failure {
             Error::Diesel(error) => Self::Query(error),
             error => Self::Lock(error),
         }
+    }
+}
+
+/// The lock's errors arrive inside Diesel's from a body under a lock.
+impl From<diesel::result::Error> for Failure {
+    fn from(error: diesel::result::Error) -> Self {
+        diesel_locks::Error::from(error).into()
     }
 }
 
