@@ -9,7 +9,7 @@ use crate::connection::{GuardedConnection, LockConnection, mysql};
 use crate::error::Error;
 use crate::trace;
 pub(crate) use crate::transaction::Ending;
-use crate::wire::{Wire, abandon_on_panic, catch_panic, now};
+use crate::wire::{Wire, abandon_on_panic, now, swallow_panic};
 
 /// What a connection holds.
 pub(crate) trait Held {
@@ -85,7 +85,8 @@ impl<Conn: LockConnection, H: Held> Scope<Conn, H> {
 impl<Conn: LockConnection, H: Held> Drop for Scope<Conn, H> {
     fn drop(&mut self) {
         if let Some(mut conn) = self.conn.take() {
-            end_unseen(&self.held, mysql(&mut conn));
+            // The caller's own wrapper may panic, too.
+            swallow_panic(|| end_unseen(&self.held, mysql(&mut conn)));
         }
     }
 }
@@ -118,7 +119,7 @@ pub(crate) fn end_after_body(
 
 /// Ends what is held where no caller gets an error, and no panic goes on: in a destructor.
 pub(crate) fn end_unseen(held: &impl Held, conn: Found<'_>) {
-    if let Ok(ended) = catch_panic(|| end(held, Ending::RollBack, conn)) {
+    if let Some(ended) = swallow_panic(|| end(held, Ending::RollBack, conn)) {
         report(held, ended);
     }
 }

@@ -4,7 +4,7 @@ use diesel::result::{Error as DieselError, QueryResult};
 
 use crate::error::{Error, OpenTransaction};
 use crate::statement::{self, Number};
-use crate::wire::Wire;
+use crate::wire::{Wire, hidden_error};
 
 /// A failed statement, and what the server says of it.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(crate) enum ErrorKind {
     /// `lock_wait_timeout` was reached.
     WaitTimeout,
     Other,
+    /// The connection lives, but the server could not be asked: `KILL QUERY` may have struck again.
+    Undiagnosed,
     /// The connection lives, but the server does not say what happened (`max_error_count = 0`).
     Unknown,
 }
@@ -89,9 +91,10 @@ impl ServerError {
             return Self { error, kind: ErrorKind::Other };
         }
         let kind = match error_number(conn).await {
-            Some(number) => number.into(),
-            None if is_alive(conn).await => ErrorKind::Unknown,
-            None => {
+            Ok(Some(number)) => number.into(),
+            Ok(None) => ErrorKind::Unknown,
+            Err(_) if is_alive(conn).await => ErrorKind::Undiagnosed,
+            Err(_) => {
                 close(conn).await;
                 ErrorKind::ConnectionLost
             }
@@ -117,6 +120,7 @@ impl ServerError {
             | ErrorKind::StrictMode
             | ErrorKind::TableNotLocked
             | ErrorKind::Unchecked
+            | ErrorKind::Undiagnosed
             | ErrorKind::WaitTimeout
             | ErrorKind::Other
             | ErrorKind::Unknown => Error::Diesel(self.error),
@@ -133,12 +137,30 @@ impl ServerError {
     }
 }
 
+/// Reads the answer to a query that may return no rows. In some character sets that is also what an
+/// error looks like, so the server is asked.
+pub(crate) async fn listed<Row>(
+    answer: QueryResult<Vec<Row>>,
+    conn: &mut impl Wire,
+) -> Result<Vec<Row>, ServerError> {
+    let rows = match answer {
+        Ok(rows) => rows,
+        Err(error) => return Err(ServerError::diagnose(error, conn).await),
+    };
+    if rows.is_empty() {
+        if let Ok(Some(number)) = error_number(conn).await {
+            return Err(ServerError { error: hidden_error(), kind: number.into() });
+        }
+    }
+    Ok(rows)
+}
+
 /// The number of the last error, unless the server keeps none. A warning's number is none: MySQL gives
 /// that of a deprecated table, 1287, the state of an error.
-async fn error_number(conn: &mut impl Wire) -> Option<u64> {
-    conn.batch(statement::KEEP_ERROR_COUNT).await.ok()?;
-    conn.batch(statement::KEEP_ERROR).await.ok()?;
-    number(conn, statement::KEPT_ERROR).await.ok()?
+async fn error_number(conn: &mut impl Wire) -> QueryResult<Option<u64>> {
+    conn.batch(statement::KEEP_ERROR_COUNT).await?;
+    conn.batch(statement::KEEP_ERROR).await?;
+    number(conn, statement::KEPT_ERROR).await
 }
 
 /// The value of an expression, which may be NULL.
@@ -149,9 +171,9 @@ pub(crate) async fn number(conn: &mut impl Wire, expression: &str) -> QueryResul
     let Err(error) = prepared else { return prepared };
     conn.batch(&statement::keep_signaled(expression)).await?;
     match conn.batch(statement::SIGNAL).await {
-        Err(DieselError::DatabaseError(_, signal)) => match signal.message().parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(error),
+        Err(DieselError::DatabaseError(_, signal)) => match signal.message() {
+            statement::SIGNALED_NULL => Ok(None),
+            message => message.parse().map(Some).map_err(|_| error),
         },
         _ => Err(error),
     }

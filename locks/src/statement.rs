@@ -44,10 +44,13 @@ pub(crate) const KEPT_ERROR: &str = "IF(@diesel_locks_errors = 0 \
 /// nothing more can be prepared.
 pub(crate) const SIGNAL: &str = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @diesel_locks_signaled";
 
-/// Goes before it.
+/// Goes before it. A message cannot be NULL.
 pub(crate) fn keep_signaled(expression: &str) -> String {
-    format!("SET @diesel_locks_signaled = {expression}")
+    format!("SET @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')")
 }
+
+/// The message that stands for NULL.
+pub(crate) const SIGNALED_NULL: &str = "NULL";
 
 /// Does nothing, if the connection lives.
 pub(crate) const NOTHING: &str = "DO 0";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 #[cfg(feature = "tracing")]
-use crate::wire::catch_panic;
+use crate::wire::{catch_panic, swallow_panic};
 
 /// The span of one acquire.
 #[derive(Debug)]
@@ -83,9 +83,8 @@ impl AcquireSpan {
 impl Drop for AcquireSpan {
     fn drop(&mut self) {
         let span = self.span.take();
-        let closed = catch_panic(|| drop(span));
-        if let (Err(panic), false) = (closed, std::thread::panicking()) {
-            std::panic::resume_unwind(panic);
+        if std::thread::panicking() {
+            swallow_panic(|| drop(span));
         }
     }
 }
@@ -105,7 +104,7 @@ fn name_of(error: &Error) -> &'static str {
 pub(crate) fn warn_of_end(kind: &'static str, lock: &str, error: &Error) {
     #[cfg(feature = "tracing")]
     {
-        let _ = catch_panic(|| {
+        swallow_panic(|| {
             tracing::warn!(kind, lock, %error, "a lock was not held to its end");
         });
     }

@@ -9,9 +9,9 @@ mod blocking;
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel::query_dsl::LoadQuery;
-use diesel::result::QueryResult;
+use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 
-pub(crate) use self::blocking::{abandon_on_panic, catch_panic, now};
+pub(crate) use self::blocking::{abandon_on_panic, catch_panic, now, swallow_panic};
 use crate::statement::Statement;
 use crate::statement::named::LockFunction;
 
@@ -28,7 +28,9 @@ pub(crate) trait Wire {
     /// Runs a query that returns one row.
     fn row<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Row>;
 
-    /// Runs a query that returns any number of rows.
+    /// Runs a query that returns any number of rows. No row may be an error: see [`listed`].
+    ///
+    /// [`listed`]: crate::server_error::listed
     fn rows<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Vec<Row>>;
 
     /// Runs statements as text, one after the other.
@@ -68,4 +70,12 @@ pub(crate) trait Query<'q, Row>:
 impl<'q, Row, S> Query<'q, Row> for S where
     S: Statement + QueryFragment<Mysql> + QueryId + LoadQuery<'q, MysqlConnection, Row>
 {
+}
+
+/// An error that Diesel does not see: in UTF-16 and UTF-32 (`character_set_results`) its message begins
+/// with a zero byte, and Diesel (2.3) takes that for no message, and no message for no error.
+pub(crate) fn hidden_error() -> DieselError {
+    let message = "the server reported an error that cannot be read in the session's \
+                   `character_set_results`";
+    DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned()))
 }

@@ -83,6 +83,20 @@ mod server {
     mod settings;
 }
 
+/// Unusual sessions, bodies and programs around a lock.
+mod environment {
+    mod character_sets;
+    mod databases;
+    mod destructors;
+    mod ended_transactions;
+    mod hidden_errors;
+    mod kept_transactions;
+    mod panicking_subscribers;
+    mod panics;
+    mod prepared_statements;
+    mod quoted_names;
+}
+
 // Both kinds of lock.
 mod errors;
 mod load;

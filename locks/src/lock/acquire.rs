@@ -142,8 +142,9 @@ async fn get_lock(acquire: &Acquire<'_>, conn: &mut impl Wire) -> Result<Answer,
     let error = ServerError::diagnose(error, conn).await;
     match error.kind {
         ErrorKind::StatementTimeout => Ok(Answer::CutShort),
-        // The server may have granted the lock before it was interrupted.
-        ErrorKind::Interrupted | ErrorKind::Unknown => {
+        // The server may have granted the lock before it was interrupted. An error that it does not
+        // tell releases nothing: the connection may have held the lock before.
+        ErrorKind::Interrupted | ErrorKind::Undiagnosed => {
             let _ = release_once(name, conn).await;
             Err(error_for(name, error))
         }

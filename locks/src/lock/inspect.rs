@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
-use crate::server_error::{ErrorKind, ServerError};
+use crate::server_error::{ErrorKind, ServerError, listed};
 use crate::statement::inspect::{HeldRow, HeldWithPrefix, NameCase, OneProcess, Waiting};
 use crate::wire::{Wire, now};
 
@@ -165,12 +165,13 @@ async fn waiters(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Vec<Waiter>, E
     if !name.is_shortened() && !is_listed(name.as_str()) {
         return Err(not_listed(what, name.as_str()));
     }
-    match conn.rows(Waiting { name: &name, case: server.name_case() }).await {
+    let rows = conn.rows(Waiting { name: &name, case: server.name_case() }).await;
+    match listed(rows, conn).await {
         Ok(rows) => {
             let read = |(id, row)| Waiter { process: Process::read(id, row) };
             Ok(rows.into_iter().map(read).collect())
         }
-        Err(error) => Err(error_for(&name, ServerError::diagnose(error, conn).await)),
+        Err(error) => Err(error_for(&name, error)),
     }
 }
 
@@ -187,13 +188,9 @@ async fn held_with_prefix(
         return Ok(BTreeMap::new());
     }
     let case = server.name_case();
-    let rows: Vec<HeldRow> = match conn.rows(HeldWithPrefix { listing, case, prefix }).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let error = ServerError::diagnose(error, conn).await;
-            return Err(error.into_error("the list of held locks"));
-        }
-    };
+    let rows = conn.rows(HeldWithPrefix { listing, case, prefix }).await;
+    let rows: Vec<HeldRow> =
+        listed(rows, conn).await.map_err(|error| error.into_error("the list of held locks"))?;
     let (database, held) = read_held(rows);
     let beginning = format!("{}.{prefix}", database.ok_or(Error::NoDatabase)?);
     // On MySQL no lock can have a name that it does not list.
@@ -241,9 +238,10 @@ async fn process(id: u64, conn: &mut impl Wire) -> Result<Process, Error> {
                 let error = ServerError::diagnose(error, conn).await;
                 match error.kind {
                     // The next one is for every user: if that fails, it was killed.
-                    ErrorKind::Unknown if !deprecated => {}
+                    ErrorKind::Unknown | ErrorKind::Undiagnosed if !deprecated => {}
                     ErrorKind::ConnectionLost
                     | ErrorKind::Unknown
+                    | ErrorKind::Undiagnosed
                     | ErrorKind::Interrupted
                     | ErrorKind::StatementTimeout
                     | ErrorKind::Unchecked => return Err(error.into_error("the process list")),

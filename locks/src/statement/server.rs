@@ -39,22 +39,22 @@ const PLAIN: &str = concat!(
      /*!80000 performance_schema.global_variables */ \
      /*M!100000 information_schema.GLOBAL_VARIABLES */ WHERE VARIABLE_NAME IN ",
     variables!(),
-    " UNION ALL SELECT CAST('the plugin' AS BINARY), CAST(PLUGIN_NAME AS BINARY) \
+    " UNION ALL SELECT _binary 'the plugin', CAST(PLUGIN_NAME AS BINARY) \
       FROM information_schema.PLUGINS \
       WHERE PLUGIN_NAME = 'METADATA_LOCK_INFO' AND PLUGIN_STATUS = 'ACTIVE' \
-      UNION ALL SELECT CAST('a table' AS BINARY), CAST(TABLE_NAME AS BINARY) \
+      UNION ALL SELECT _binary 'a table', CAST(TABLE_NAME AS BINARY) \
       FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' \
       AND TABLE_NAME IN ('metadata_locks', 'threads', 'setup_instruments', 'setup_consumers')"
 );
 
 /// What only those may ask who may read `performance_schema`. The privileges for all of a statement
 /// are checked before any of it is run, so that this is another one.
-const PRIVILEGED: &str = " UNION ALL SELECT CAST('the instrument' AS BINARY), \
+const PRIVILEGED: &str = " UNION ALL SELECT _binary 'the instrument', \
      CAST(ENABLED AS BINARY) FROM performance_schema.setup_instruments \
      WHERE NAME = 'wait/lock/metadata/sql/mdl' \
-     UNION ALL SELECT CAST('the consumer' AS BINARY), CAST(ENABLED AS BINARY) \
+     UNION ALL SELECT _binary 'the consumer', CAST(ENABLED AS BINARY) \
      FROM performance_schema.setup_consumers WHERE NAME = 'global_instrumentation' \
-     /*!80000 UNION ALL SELECT CAST('a member' AS BINARY), \
+     /*!80000 UNION ALL SELECT _binary 'a member', \
      CAST(CONCAT(IF(MEMBER_ID = @@server_uuid, 'this', 'other'), ' ', MEMBER_STATE, ' ', MEMBER_ROLE) \
      AS BINARY) FROM performance_schema.replication_group_members */";
 

@@ -7,13 +7,14 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use diesel::connection::{
-    AnsiTransactionManager, Connection, InstrumentationEvent, SimpleConnection, TransactionManager,
+    AnsiTransactionManager, Connection, DefaultLoadingMode, InstrumentationEvent, SimpleConnection,
+    TransactionManager,
 };
 use diesel::mysql::MysqlConnection;
 use diesel::query_dsl::methods::ExecuteDsl;
 use diesel::result::QueryResult;
 
-use super::{Query, Wire};
+use super::{Query, Wire, hidden_error};
 use crate::statement::named::{ByText, ByType, LockFunction};
 use crate::statement::{KILL_SELF, Text};
 
@@ -45,12 +46,25 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any 
     catch_unwind(AssertUnwindSafe(work))
 }
 
+/// Runs what must not unwind at all. The panic's payload is forgotten, since its destructor may panic,
+/// too.
+pub(crate) fn swallow_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_panic(work).map_err(std::mem::forget).ok()
+}
+
 /// Closes the connection at the server, so that it frees what it holds, and marks it as unusable.
 /// The connection's instrumentation is taken off first, since it may be what panics.
 fn abandon(conn: &mut MysqlConnection) {
-    let _ = catch_panic(|| conn.set_instrumentation(|_: InstrumentationEvent<'_>| {}));
-    let _ = catch_panic(|| conn.batch_execute(KILL_SELF));
+    swallow_panic(|| conn.set_instrumentation(|_: InstrumentationEvent<'_>| {}));
+    let _ = swallow_panic(|| conn.batch_execute(KILL_SELF));
     conn.mark_broken();
+}
+
+/// Runs a query, and reads its rows only if there are any: if Diesel asks for a row after an error
+/// that it has not seen, MariaDB's client library (3.3) calls a function that is not there.
+fn load<'q, Row, Q: Query<'q, Row>>(query: Q, conn: &mut MysqlConnection) -> QueryResult<Vec<Row>> {
+    let rows = query.load_iter::<Row, DefaultLoadingMode>(conn)?;
+    if rows.size_hint().0 == 0 { Ok(Vec::new()) } else { rows.collect() }
 }
 
 /// Retires the text of a failed statement, so that it is never run from Diesel's cache again.
@@ -74,15 +88,29 @@ impl Wire for MysqlConnection {
             (_, true, false) => ExecuteDsl::execute(ByType::<_, true, false>(function), self),
             (_, true, true) => ExecuteDsl::execute(ByType::<_, true, true>(function), self),
         };
-        ready(retire_failed(Some(function.text()), rows.map(|rows| rows == 1)))
+        let was_called = rows.and_then(|rows| match rows {
+            0 | 1 => Ok(rows == 1),
+            // What the client libraries say after an error.
+            _ => Err(hidden_error()),
+        });
+        ready(retire_failed(Some(function.text()), was_called))
     }
 
     fn row<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Row> {
-        ready(retire_failed(query.text(), query.get_result(self)))
+        let text = query.text();
+        let row =
+            load(query, self).and_then(|rows| rows.into_iter().next().ok_or_else(hidden_error));
+        ready(retire_failed(text, row))
     }
 
     fn rows<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Vec<Row>> {
-        ready(retire_failed(query.text(), query.load(self)))
+        let text = query.text();
+        let rows = load(query, self);
+        if let (Ok([]), Some(text)) = (rows.as_deref(), text) {
+            // No row may be an error that Diesel does not see.
+            text.retire();
+        }
+        ready(retire_failed(text, rows))
     }
 
     fn batch<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()> {
