@@ -174,7 +174,9 @@ impl Transaction {
         match *self {
             Self::Whole(sentinel) => {
                 let batch = statements::end(sentinel.number(), ending);
-                let clean_up = [statements::ROLLBACK, &statements::leave_scope()];
+                // The body may have locked tables; those that were locked before it are not any more.
+                let leave = statements::leave_scope();
+                let clean_up = [statements::ROLLBACK, statements::UNLOCK, &leave];
                 sentinel.end(ending, &batch, &clean_up, lock, conn).await
             }
             Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,

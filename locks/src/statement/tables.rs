@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::transaction::{
-    BATCH, Ending, SCOPE, Saved, begin_batch, enter_scope, put_back, put_back_if_saved,
+    BATCH, Ending, SCOPE, Saved, UNLOCK, begin_batch, enter_scope, put_back, put_back_if_saved,
     refuse_open_and_switch_off, release_savepoint, save, savepoint,
 };
 use crate::lockable::{Level, Tables};
@@ -99,9 +99,6 @@ const WAITS: [Saved; 2] = [
 
 /// The timeout in force for table locks.
 pub(crate) const WAIT_SECONDS: &str = "@@lock_wait_timeout";
-
-/// Unlocks. Commits, where the transaction was not ended before.
-pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 
 /// Puts the session back to what it was, after a failure; running it again changes nothing.
 pub(crate) fn restore() -> String {

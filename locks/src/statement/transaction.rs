@@ -143,6 +143,9 @@ impl Ending {
 /// Ends a transaction without a commit, whatever the session's `completion_type` says.
 pub(crate) const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
 
+/// Unlocks tables. Commits, where the transaction was not ended before.
+pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
+
 /// Begins a transaction where none is open.
 ///
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.

@@ -44,7 +44,7 @@ impl Held for HeldTables {
 
 /// `ROLLBACK` first: what may still be open would be committed by the others.
 fn clean_up(restore: &str) -> [&str; 3] {
-    [transaction::ROLLBACK, tables::UNLOCK, restore]
+    [transaction::ROLLBACK, transaction::UNLOCK, restore]
 }
 
 impl TableLock {
@@ -97,7 +97,7 @@ async fn end_forgotten(conn: &mut impl Wire) -> Result<bool, Error> {
     if conn.batch(&transaction::probe_open()).await.is_err() {
         return Ok(false);
     }
-    retry_or_close(conn, tables::UNLOCK).await?;
+    retry_or_close(conn, transaction::UNLOCK).await?;
     retry_or_close(conn, &tables::restore()).await?;
     Ok(true)
 }
