@@ -1,4 +1,4 @@
-//! What diesel-locks does, on a real server: first a named lock, then a table lock.
+//! Shows what diesel-locks does on a real server: first a named lock, then a table lock.
 //!
 //! `./dev quickstart` runs it on a throw-away server. To run it on one of yours:
 //!
@@ -6,7 +6,7 @@
 //! DATABASE_URL=mysql://root@127.0.0.1:3306/ cargo run -p diesel-locks-examples --bin quickstart
 //! ```
 //!
-//! It makes a database of its own and drops it at the end. Every claim that it prints is checked
+//! It creates a temporary database and drops it at the end. Every claim that it prints is checked
 //! first: if a lock did not exclude, the program says so and exits with 1.
 
 #[path = "quickstart/setup.rs"]
@@ -38,7 +38,7 @@ fn run() -> Result<(), Failure> {
     println!("{database}");
     named_lock(&database)?;
     table_lock(&database)?;
-    println!("\nBoth locks excluded everybody else. The database is dropped now.");
+    println!("\nBoth locks excluded all other connections. The database is dropped now.");
     Ok(())
 }
 
@@ -50,49 +50,49 @@ static STOCK_TAKING: Lock = Lock::new("stock-taking");
 const STEPS: usize = 300;
 
 fn named_lock(database: &Database) -> Result<(), Failure> {
-    println!("\n1. Two connections want the named lock \"stock-taking\".\n");
+    println!("\n1. Two connections contend for the named lock \"stock-taking\".\n");
     let mut first = database.connect()?;
     let mut second = database.connect()?;
     let (is_taken, taken) = mpsc::channel();
     let (is_asked_for, asked_for) = mpsc::channel();
 
-    let (let_go, got_it) = thread::scope(|threads| {
+    let (released, acquired) = thread::scope(|threads| {
         let first = threads.spawn(move || -> Result<Instant, Failure> {
             let mut guard = STOCK_TAKING.acquire(&mut first)?;
-            println!("   The first has the lock.");
+            println!("   The first holds the lock.");
             is_taken.send(())?;
 
-            // From here on the second waits for the lock, while the first works.
-            // (Or it has failed, and says why.)
+            // From here on the second waits for the lock while the first works, unless it has failed:
+            // its own result says why.
             let _ = asked_for.recv();
             take_stock("first", &mut guard)?;
             println!("   The first has done its {STEPS} steps, and releases the lock.");
-            let let_go = Instant::now();
-            guard.release()?; // or drop it; this tells if the lock was lost meanwhile
-            Ok(let_go)
+            let released = Instant::now();
+            guard.release()?; // or drop it; this reports a lock that was lost before
+            Ok(released)
         });
 
         let second = threads.spawn(move || -> Result<Instant, Failure> {
             taken.recv()?;
             let free = STOCK_TAKING.try_acquire(&mut second)?.is_some();
-            ensure(!free, "the second got the lock while the first had it")?;
-            println!("   The second has tried, and was told that the lock is not free.");
+            ensure(!free, "the second acquired the lock while the first held it")?;
+            println!("   The second has tried: the lock is not free.");
 
-            println!("   The second waits, 10 seconds at most.");
+            println!("   The second waits, up to 10 seconds.");
             let asked = Instant::now();
             is_asked_for.send(())?;
             STOCK_TAKING.with(&mut second, |conn| {
-                let got_it = Instant::now();
-                println!("   The second waited for {:.1?} and has the lock.", got_it - asked);
+                let acquired = Instant::now();
+                println!("   The second waited for {:.1?} and holds the lock.", acquired - asked);
                 take_stock("second", conn)?;
-                Ok(got_it)
+                Ok(acquired)
             })
         });
 
         Ok::<_, Failure>((join(first)?, join(second)?))
     })?;
 
-    ensure(got_it > let_go, "the second got the lock before the first let it go")?;
+    ensure(acquired > released, "the second acquired the lock before the first released it")?;
     let mut conn = database.connect()?;
     let mut order: Vec<String> =
         steps::table.select(steps::worker).order(steps::id).load(&mut conn)?;
@@ -103,7 +103,7 @@ fn named_lock(database: &Database) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Work that must not be done by two at a time.
+/// Work that only one connection may do at a time.
 fn take_stock(worker: &str, conn: &mut MysqlConnection) -> QueryResult<()> {
     for _ in 0..STEPS {
         diesel::insert_into(steps::table).values(steps::worker.eq(worker)).execute(conn)?;
@@ -115,7 +115,7 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T
     thread.join().map_err(|_| "a thread panicked")?
 }
 
-// ---- A table lock: repair one model's rows from another's, while nobody writes ------------------
+// ---- A table lock: repair one model's rows from another's, without other writers ---------------
 
 #[derive(Queryable, Selectable, LockableTable)]
 struct Place {
@@ -124,8 +124,8 @@ struct Place {
     stars: i64,
 }
 
-/// A restaurant is a place: the row in `restaurants` continues one in `places`. So whoever locks
-/// `Restaurant` locks both tables.
+/// A restaurant is a place: the row in `restaurants` continues one in `places`. Locking `Restaurant`
+/// locks both tables.
 #[derive(Queryable, Selectable, LockableTable)]
 #[diesel(table_name = restaurants)]
 #[lockable(parents(Place))]
@@ -140,7 +140,7 @@ fn table_lock(database: &Database) -> Result<(), Failure> {
     println!("\n2. Some restaurants do not agree with their reviews. A migration repairs them.\n");
     let mut conn = database.connect()?;
     let mut visitor = Visitor::of(database)?;
-    ensure(database.count_wrong()? == 2, "there is not what is to be repaired")?;
+    ensure(database.count_wrong()? == 2, "there is nothing to repair")?;
 
     let lock = TableLock::new().read::<Review>().write::<Restaurant>();
     println!("   It sends: {lock}");
@@ -148,16 +148,15 @@ fn table_lock(database: &Database) -> Result<(), Failure> {
 
     let asked = Instant::now();
     let repaired = lock.with(&mut conn, |conn| -> Result<usize, Failure> {
-        println!("   It has the tables, after {:.1?}.", asked.elapsed());
+        println!("   The tables are locked, after {:.1?}.", asked.elapsed());
         let repaired = repair(conn)?;
 
-        // A visitor of the web site comes along, on a connection of their own that waits for one
-        // second at most.
+        // A visitor of the web site uses another connection, which waits up to a second.
         ensure(visitor.reads_reviews(), "a table that is locked for READ could not be read")?;
         ensure(!visitor.adds_a_review()?, "a review was added in spite of the lock")?;
         ensure(!visitor.renames_a_place()?, "a place was renamed in spite of the lock")?;
-        println!("   Meanwhile a visitor could read reviews, but not add one, nor rename a place:");
-        println!("   both waited for a second in vain.");
+        println!("   A visitor could read reviews, but neither add one nor rename a place:");
+        println!("   both timed out after a second.");
         Ok(repaired)
     })?; // commits, then unlocks; rolls back if the body fails or panics
 

@@ -12,7 +12,7 @@ use self::schema::{places, restaurants, reviews};
 
 pub(crate) type Failure = Box<dyn error::Error + Send + Sync>;
 
-/// Ends the program, with an error, where something is not as it was promised.
+/// Ends the program with an error if a claim does not hold.
 pub(crate) fn ensure(holds: bool, otherwise: &str) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }
@@ -89,7 +89,7 @@ impl Database {
         MysqlConnection::establish(&self.scratch.url())
     }
 
-    /// How many restaurants do not agree with their reviews, as the database counts it.
+    /// Counts the restaurants that do not agree with their reviews, in the database.
     pub(crate) fn count_wrong(&self) -> Result<i64, Failure> {
         let agrees = sql::<Bool>(
             "(review_count, places.stars) = \
@@ -106,7 +106,7 @@ impl fmt::Display for Database {
     }
 }
 
-/// Somebody who uses the same tables, and waits for none of them longer than a second.
+/// A visitor who uses the same tables, and waits up to a second for each.
 pub(crate) struct Visitor(MysqlConnection);
 
 impl Visitor {
@@ -120,21 +120,21 @@ impl Visitor {
         reviews::table.count().get_result::<i64>(&mut self.0).is_ok()
     }
 
-    /// Whether it was done, or else refused because somebody has locked the table.
+    /// Returns whether it was done; it is not if another connection has locked the table.
     pub(crate) fn adds_a_review(&mut self) -> Result<bool, Failure> {
         let review = (reviews::place_id.eq(1), reviews::stars.eq(5));
         let added = diesel::insert_into(reviews::table).values(review).execute(&mut self.0);
         self.done(added)
     }
 
-    /// Whether it was done, or else refused because somebody has locked the table.
+    /// Returns whether it was done; it is not if another connection has locked the table.
     pub(crate) fn renames_a_place(&mut self) -> Result<bool, Failure> {
         let name = places::name.eq("The Old Anchor");
         let renamed = diesel::update(places::table.find(1)).set(name).execute(&mut self.0);
         self.done(renamed)
     }
 
-    /// Looks at the server's error number, which Diesel does not keep.
+    /// Reads the server's error number, which Diesel does not keep.
     fn done(&mut self, result: QueryResult<usize>) -> Result<bool, Failure> {
         let Err(error) = result else {
             return Ok(true);

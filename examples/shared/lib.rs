@@ -1,4 +1,4 @@
-//! What the demonstrations share: a temporary database, and several processes of one program.
+//! Shared by the demonstrations: a temporary database, and several processes of one program.
 
 mod scratch;
 mod workers;

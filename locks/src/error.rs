@@ -170,17 +170,18 @@ fn describe_timeout(
     holder: Option<u64>,
     is_table_lock: bool,
 ) -> String {
-    let mut message = if timeout.is_zero() {
+    let message = if timeout.is_zero() {
         format!("{lock} is not free")
     } else {
         format!("timed out after {timeout:?} waiting for {lock}")
     };
-    if let Some(id) = holder {
-        message += &format!(" (held by connection {id})");
-    } else if is_table_lock {
-        message += " (`TableLock::blockers` lists the connections in the way)";
+    match holder {
+        Some(id) => format!("{message} (held by connection {id})"),
+        None if is_table_lock => {
+            format!("{message} (`TableLock::blockers` lists the connections in the way)")
+        }
+        None => message,
     }
-    message
 }
 
 fn describe_committed(committed: Option<bool>) -> &'static str {
@@ -251,7 +252,12 @@ impl From<Error> for DieselError {
 /// enum with `#[from] AcquireOwnedError<…>`, [`Error`] and [`diesel::result::Error`]. The connection
 /// lives as long as this error does, so a pooled one goes back to its pool only when the error is
 /// dropped or converted into one of the last two.
-pub struct AcquireOwnedError<Conn> {
+pub struct AcquireOwnedError<Conn>(
+    /// Boxed, because Clippy warns of every function that returns a large error.
+    Box<Failed<Conn>>,
+);
+
+struct Failed<Conn> {
     error: Error,
     /// Inside of a `Mutex`, which makes it `Sync` although connections are not.
     conn: Mutex<Conn>,
@@ -260,23 +266,25 @@ pub struct AcquireOwnedError<Conn> {
 impl<Conn> AcquireOwnedError<Conn> {
     #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "only a connection takes locks"))]
     pub(crate) fn new(error: Error, conn: Conn) -> Self {
-        Self { error, conn: Mutex::new(conn) }
+        Self(Box::new(Failed { error, conn: Mutex::new(conn) }))
     }
 
     /// Why the lock was not acquired.
+    #[must_use]
     pub fn error(&self) -> &Error {
-        &self.error
+        &self.0.error
     }
 
     /// Returns the error, and the connection as it was before.
     pub fn into_parts(self) -> (Error, Conn) {
-        (self.error, self.conn.into_inner().unwrap_or_else(PoisonError::into_inner))
+        let Failed { error, conn } = *self.0;
+        (error, conn.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl<Conn> fmt::Debug for AcquireOwnedError<Conn> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AcquireOwnedError").field("error", &self.error).finish_non_exhaustive()
+        f.debug_struct("AcquireOwnedError").field("error", &self.0.error).finish_non_exhaustive()
     }
 }
 
@@ -288,18 +296,18 @@ impl<Conn> fmt::Display for AcquireOwnedError<Conn> {
 
 impl<Conn> StdError for AcquireOwnedError<Conn> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.error)
+        Some(&self.0.error)
     }
 }
 
 impl<Conn> From<AcquireOwnedError<Conn>> for Error {
     fn from(failed: AcquireOwnedError<Conn>) -> Self {
-        failed.error
+        failed.0.error
     }
 }
 
 impl<Conn> From<AcquireOwnedError<Conn>> for DieselError {
     fn from(failed: AcquireOwnedError<Conn>) -> Self {
-        failed.error.into()
+        failed.0.error.into()
     }
 }

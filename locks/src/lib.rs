@@ -1,11 +1,12 @@
 //! Named locks and table locks of MySQL and MariaDB, for Diesel.
 //!
-//! - [`Lock`] is a named lock: a mutex that all clients of one database server share.
-//! - [`TableLock`] keeps every other connection off some tables, while one repairs them in a
+//! - [`Lock`] is a named lock: a mutex shared by every client of a database server.
+//! - [`TableLock`] keeps every other connection off some tables while you repair them in one
 //!   transaction. Tables are named by their models: [`LockableTable`].
+//! - [`with_lock`] and [`with_table_lock`] run whole functions under a lock.
 //!
-//! Both are descriptions, and lock nothing until they are acquired. Both work the same on either
-//! server; where they cannot, their documentation says so.
+//! A [`Lock`] or [`TableLock`] is only a description: nothing is locked until it is acquired. Both
+//! work the same on either server; where they cannot, their documentation says so.
 //!
 //! # Named locks
 //!
@@ -18,17 +19,17 @@
 //! static NIGHTLY: Lock = Lock::new("nightly-report");
 //!
 //! fn nightly(conn: &mut MysqlConnection) -> QueryResult<usize> {
-//!     // Waits for ten seconds at most, and releases the lock whatever happens.
+//!     // Waits up to ten seconds, and always releases the lock.
 //!     NIGHTLY.with(conn, |conn| diesel::sql_query("CALL build_report()").execute(conn))
 //! }
 //!
 //! fn pay(conn: &mut MysqlConnection, id: i32) -> Result<(), diesel_locks::Error> {
-//!     // The guard stands for the connection.
+//!     // The guard dereferences to the connection.
 //!     let mut guard = Lock::new(&format!("invoice-{id}"))
 //!         .timeout(Duration::from_millis(250))
 //!         .acquire(conn)?;
 //!     diesel::sql_query("CALL pay_invoice()").execute(&mut *guard)?;
-//!     guard.release()?; // or drop it; this tells if the lock was lost meanwhile
+//!     guard.release()?; // or drop it; this reports a lock that was lost before
 //!     Ok(())
 //! }
 //! ```
@@ -62,25 +63,47 @@
 //! }
 //! ```
 //!
+//! A body that ends its transaction itself, for example with `CREATE TABLE`, gets
+//! [`Error::TransactionEnded`], and nothing more is committed. The same holds for
+//! [`Lock::transaction`].
+//!
+//! # Connections
+//!
+//! Every call takes any [`LockConnection`]: Diesel's `MysqlConnection`, a pooled one (with the
+//! feature `r2d2`), or a wrapper that implements the trait. The body gets the connection that was
+//! passed, under its own type.
+//!
 //! # Errors
 //!
-//! [`Error`] has a variant for each thing that a caller handles differently. It converts into
-//! [`diesel::result::Error`] and back without a loss, so that bodies may return
-//! [`QueryResult`](diesel::QueryResult).
+//! [`Error`] has one variant for each condition a caller may want to handle differently. Closures and
+//! functions may return any error type that implements `From<diesel::result::Error>`, the same as for
+//! Diesel's own transactions; [`Error::find`] finds the lock's error in it.
+//!
+//! # Inspection
+//!
+//! [`Lock::holder`], [`Lock::waiters`], [`Lock::held_with_prefix`] and [`TableLock::blockers`] list the
+//! connections that hold locks or wait for them. [`Server::inspect`] describes the server, and warns
+//! about settings that make locks unsafe.
+//!
+//! # Test transactions
+//!
+//! In one of Diesel's test transactions, [`Lock::transaction`] is a savepoint, and table locks are
+//! refused.
 //!
 //! # Clusters
 //!
-//! Each node of a Galera or Group Replication cluster has locks of its own: connect all that use a
-//! lock to the same node.
+//! Each node of a Galera or Group Replication cluster has its own locks: connect all clients that use
+//! a lock to the same node.
 //!
 //! # Features
 //!
 //! - `mysql` (default): Diesel's connection, which links to the system's client library. Without it
 //!   there are only [`LockableTable`] and [`Error`].
 //! - `bundled`: builds that library from source instead.
-//! - `tracing`: a span for each acquire, at the level DEBUG, with the lock, the limit, how long it waited
-//!   and what came of it; and an event, at the level WARN, for a release that failed while its guard
-//!   was dropped. Without the feature there is no such dependency, and nothing is printed in either case.
+//! - `r2d2`: locks on the connections of Diesel's r2d2 pools.
+//! - `tracing`: a DEBUG span for each acquire, with the lock, the timeout, how long it waited and how
+//!   it ended; and a WARN event for a lock that was not held to its end if no caller gets that error.
+//!   Without the feature nothing of this is compiled in.
 
 #[cfg(feature = "mysql")]
 mod connection;

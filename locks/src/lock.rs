@@ -131,7 +131,8 @@ impl<'n> Lock<'n> {
     /// Prefixes the name with this database, whatever the connection's own is: for programs that use
     /// several databases, or change them with `USE`.
     ///
-    /// Always one round trip. The database is not checked, and need not exist.
+    /// There is no guess that can be wrong, so it never costs an additional round trip. The database
+    /// is not checked, and need not exist.
     ///
     /// ```
     /// use diesel_locks::Lock;
@@ -164,8 +165,9 @@ impl<'n> Lock<'n> {
     /// Acquires the lock, waiting up to the timeout. Dropping the guard releases it immediately.
     ///
     /// One round trip if the lock is free and the timeout is in whole seconds. The first use on a
-    /// connection prepares the statement, and the first use of another database than that of the last
-    /// acquisition in this process asks for its name.
+    /// connection prepares the statement, which is one more. In another database than that of the last
+    /// acquisition in this process it is three more, unless [`in_database`](Self::in_database) names
+    /// it.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
@@ -379,9 +381,11 @@ impl<'n> Lock<'n> {
 }
 
 impl Lock<'_> {
-    /// Releases every named lock of this connection, whether acquired by this library or not: for
-    /// code that takes a connection back into a pool. Returns the number of locks, re-entries
-    /// included.
+    /// Releases every named lock of this connection, whether acquired by this library or not. Returns
+    /// the number of locks, re-entries included.
+    ///
+    /// For connections that other code may have left locks on, such as one that was just taken from a
+    /// pool: r2d2 calls no hook when it takes a connection back. Two round trips.
     ///
     /// # Errors
     ///

@@ -98,7 +98,13 @@ pub enum Flavor {
     MariaDb,
     /// Percona Server or Percona `XtraDB` Cluster, which treat locks as MySQL does.
     Percona,
-    /// A third-party server that speaks MySQL's protocol. What this documentation says about locks may
+    /// `TiDB`. Named locks cannot be acquired there: it has no `SELECT … INTO @variable`. Seen in its
+    /// sources, not tried.
+    TiDb,
+    /// Vitess, on which `PlanetScale` runs too. Named locks cannot be acquired there, and table locks
+    /// lock nothing: `LOCK TABLES` succeeds and is ignored. Seen in its sources, not tried.
+    Vitess,
+    /// Another third-party server that speaks MySQL's protocol. What this documentation says about locks may
     /// not hold there.
     Unknown,
 }
@@ -109,6 +115,8 @@ impl std::fmt::Display for Flavor {
             Self::MySql => "MySQL",
             Self::MariaDb => "MariaDB",
             Self::Percona => "Percona",
+            Self::TiDb => "TiDB",
+            Self::Vitess => "Vitess",
             Self::Unknown => "unrecognized server",
         })
     }

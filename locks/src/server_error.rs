@@ -69,7 +69,7 @@ impl From<u64> for ErrorKind {
             // MariaDB's, and that of tables; that of MySQL's named locks.
             1213 | 3058 => Self::Deadlock,
             // MySQL's, MariaDB's: see `REFUSE_OPEN`.
-            1568 | 1242 => Self::InTransaction,
+            1568 | 1231 => Self::InTransaction,
             1305 => Self::SavepointGone,
             // The latter is MySQL's, if the statement waited to check privileges.
             1317 | 3547 => Self::Interrupted,
@@ -125,6 +125,10 @@ impl ServerError {
             | ErrorKind::Other
             | ErrorKind::Unknown => Error::Diesel(self.error),
         }
+    }
+
+    pub(crate) fn into_diesel(self) -> DieselError {
+        self.error
     }
 
     /// Diesel's text for it, which the server has written.

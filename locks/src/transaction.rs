@@ -48,7 +48,11 @@ impl Sentinel {
             if failed.kind != ErrorKind::ConnectionLost {
                 self.clean_up(clean_up, lock, conn).await?;
             }
-            return Err(failed.into_error(lock));
+            return Err(match failed.kind {
+                // Only the beginning of a transaction may be refused so.
+                ErrorKind::InTransaction => Error::Diesel(failed.into_diesel()),
+                _ => failed.into_error(lock),
+            });
         }
         self.clean_up(clean_up, lock, conn).await?;
         match (depth, ending) {
@@ -62,6 +66,18 @@ impl Sentinel {
         }
     }
 
+    /// Whether the connection is the one on which this sentinel was set, and still is in its scope. If
+    /// the server does not answer, the connection is closed.
+    pub(crate) async fn is_on(self, conn: &mut impl Wire) -> Result<bool, Error> {
+        match number(conn, &statements::is_in_scope(self.0)).await {
+            Ok(answer) => Ok(answer == Some(1)),
+            Err(error) => {
+                close(conn).await;
+                Err(Error::ConnectionLost(error))
+            }
+        }
+    }
+
     /// Leaves another connection alone.
     async fn clean_up(
         self,
@@ -69,16 +85,9 @@ impl Sentinel {
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
-        match number(conn, &statements::is_in_scope(self.0)).await {
-            Ok(Some(1)) => {}
-            Ok(_) => {
-                retry_or_close(conn, &statements::end_batch()).await?;
-                return Err(Error::NotHeld { lock: lock.to_owned(), committed: Some(false) });
-            }
-            Err(error) => {
-                close(conn).await;
-                return Err(Error::ConnectionLost(error));
-            }
+        if !self.is_on(conn).await? {
+            retry_or_close(conn, &statements::end_batch()).await?;
+            return Err(Error::NotHeld { lock: lock.to_owned(), committed: Some(false) });
         }
         for statement in statements {
             retry_or_close(conn, statement).await?;
@@ -142,13 +151,11 @@ impl Transaction {
             ErrorKind::ConnectionLost => {}
             // Nothing else was run, and the transaction that is open is the caller's.
             ErrorKind::InTransaction => retry_or_close(conn, &statements::end_batch()).await?,
-            _ => {
-                let in_scope = number(conn, &statements::is_in_scope(sentinel.number())).await;
-                if matches!(in_scope, Ok(Some(1))) {
-                    retry_or_close(conn, statements::ROLLBACK).await?;
-                }
-                retry_or_close(conn, &statements::end_batch()).await?;
+            _ if sentinel.is_on(conn).await? => {
+                retry_or_close(conn, statements::ROLLBACK).await?;
+                retry_or_close(conn, &statements::leave_scope()).await?;
             }
+            _ => retry_or_close(conn, &statements::end_batch()).await?,
         }
         Err(failed.into_error(lock))
     }
@@ -167,7 +174,9 @@ impl Transaction {
         match *self {
             Self::Whole(sentinel) => {
                 let batch = statements::end(sentinel.number(), ending);
-                let clean_up = [statements::ROLLBACK, &statements::end_batch()];
+                // The body may have locked tables; those that were locked before it are not any more.
+                let leave = statements::leave_scope();
+                let clean_up = [statements::ROLLBACK, statements::UNLOCK, &leave];
                 sentinel.end(ending, &batch, &clean_up, lock, conn).await
             }
             Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
@@ -182,6 +191,10 @@ async fn end_in_test(
     conn: &mut impl Wire,
 ) -> Result<(), Error> {
     let mut result = Ok(());
+    if conn.depth().is_ok_and(|open| open < depth) {
+        // By Diesel's own functions.
+        result = Err(Error::TransactionEnded { lock: lock.to_owned() });
+    }
     loop {
         let open = conn.depth().map_err(Error::Diesel)?;
         if open < depth {

@@ -10,6 +10,8 @@ mod named_lock {
     mod acquire;
     mod databases;
     mod deadlocks;
+    mod guard_transactions;
+    mod in_database;
     mod kill_storms;
     mod kills;
     mod lost_connections;
@@ -24,6 +26,7 @@ mod named_lock {
 
 /// Table locks.
 mod table_lock {
+    mod aliases;
     mod deadlocks;
     mod exclusion;
     mod failures;
@@ -37,6 +40,16 @@ mod table_lock {
     mod statement;
     mod timeouts;
     mod transactions;
+}
+
+/// The connections and the error types of real programs.
+mod connections {
+    mod broken_contract;
+    mod error_types;
+    mod multi;
+    mod pools;
+    mod test_transactions;
+    mod wrappers;
 }
 
 /// Queries about locks and servers.

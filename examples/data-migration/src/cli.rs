@@ -1,4 +1,4 @@
-//! The command line, and what the program answers to whoever started it.
+//! The command line, the errors and the exit codes.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: String,
 
-    /// Repair N rows at most, lowest ids first; the next run goes on with the rest [default: all]
+    /// Repair at most N rows, lowest IDs first; the next run goes on with the rest [default: all]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(crate) rows: Option<u32>,
 
@@ -33,13 +33,13 @@ pub(crate) struct Options {
     pub(crate) dry_run: bool,
 
     /// First make the tables, with N pizzerias of which nine in ten have a wrong fee; 1000000 if N is
-    /// left out. Refused where the tables have rows
+    /// left out. Refused if the tables have rows
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000",
         value_parser = at_least_one())]
     pub(crate) seed: Option<u32>,
 
-    /// Let another connection write to each table meanwhile, and fail unless all of them are kept out
-    /// until the end
+    /// Let another connection write to each table during the repair, and fail unless all of them are
+    /// kept out until the end
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) prove: bool,
 }
@@ -60,9 +60,9 @@ Exit codes:
   1  failed: the data is as before, unless the message says otherwise
   2  wrong usage
   3  nothing to do
-  4  somebody else uses the tables, and the data is as before; try again later";
+  4  another connection uses the tables, and the data is as before; try again later";
 
-/// How a run ended that did not fail.
+/// How a successful run ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Repaired,
@@ -92,7 +92,7 @@ pub(crate) enum Failure {
     Lock(diesel_locks::Error),
 
     #[error(transparent)]
-    Query(#[from] diesel::result::Error),
+    Query(diesel::result::Error),
 
     #[error("it is unknown whether the repair was committed; run again: {0}")]
     Commit(diesel_locks::Error),
@@ -107,7 +107,7 @@ pub(crate) enum Failure {
     NoProof(String),
 }
 
-/// What a lock's error means for a deploy script: try again later, or call somebody.
+/// Distinguishes, for a deploy script, what can be tried again later from what needs attention.
 impl From<diesel_locks::Error> for Failure {
     fn from(error: diesel_locks::Error) -> Self {
         use diesel_locks::Error;
@@ -116,6 +116,13 @@ impl From<diesel_locks::Error> for Failure {
             Error::Diesel(error) => Self::Query(error),
             error => Self::Lock(error),
         }
+    }
+}
+
+/// The lock's errors arrive inside Diesel's from a body under a lock.
+impl From<diesel::result::Error> for Failure {
+    fn from(error: diesel::result::Error) -> Self {
+        diesel_locks::Error::from(error).into()
     }
 }
 

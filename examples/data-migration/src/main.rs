@@ -42,7 +42,7 @@ fn run(options: &Options) -> Result<Outcome, Failure> {
     if options.dry_run { look(options, conn) } else { repair(options, conn) }
 }
 
-/// Counts what is to be repaired. Others may read meanwhile, and the count is of one moment.
+/// Counts what is to be repaired. Other connections may read, and the count is a snapshot.
 fn look(options: &Options, conn: &mut MysqlConnection) -> Result<Outcome, Failure> {
     const SHOWN: usize = 5;
     let lock = TableLock::new().read::<Pizzeria>().read::<Tariff>();

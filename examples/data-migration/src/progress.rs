@@ -14,7 +14,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
-    /// Where nobody watches a bar.
+    /// For logs, where a bar makes no sense.
     log: Option<Log>,
 }
 
@@ -24,7 +24,7 @@ struct Log {
     repaired: usize,
     started: Instant,
     last_line: Instant,
-    /// Tenths of the work that are told already.
+    /// Tenths of the work that are already logged.
     tenths: usize,
 }
 
@@ -33,7 +33,7 @@ fn style() -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
         "rate",
         |state: &ProgressState, text: &mut dyn fmt::Write| {
-            // What cannot be written is not shown.
+            // Progress that cannot be written is not shown.
             let _ = write!(text, "{:.0}", state.per_sec());
         },
     )
@@ -45,7 +45,7 @@ impl Progress {
             let bar =
                 ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
             bar.set_style(style());
-            // While a long batch runs, too, it shows that the program lives.
+            // Moves during a long batch too, to show that the program is alive.
             bar.enable_steady_tick(Duration::from_millis(200));
             Self { bar, log: None }
         } else {
@@ -63,7 +63,7 @@ impl Progress {
     }
 }
 
-/// So that what is printed next, an error for one, does not stand behind the bar.
+/// Clears the bar, so that the next output does not follow it on the same line.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! The proof that nobody else writes meanwhile: other connections try.
+//! The proof that the lock keeps other writers out: other connections try.
 
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ const WRITES: [(&str, Write); 3] = [
 ];
 
 impl Writers {
-    /// Starts the writers, and returns when the server says that all of them wait for their tables.
+    /// Starts the writers, and returns when the server reports that all of them wait for their tables.
     pub(crate) fn start(url: &str, id: i64, conn: &mut MysqlConnection) -> Result<Self, Failure> {
         let writers = WRITES.map(|(table, write)| Writer::start(url, table, write, id));
         let writers = Self(writers.into_iter().collect::<Result<_, _>>()?);
@@ -72,7 +72,7 @@ impl Writers {
         all.get_result(conn)
     }
 
-    /// To be asked before the end of the lock.
+    /// Checks, before the end of the lock, that no writer has written.
     pub(crate) fn are_kept_out(&self) -> Result<(), Failure> {
         match self.0.iter().find(|writer| writer.wrote.is_finished()) {
             Some(Writer { table, .. }) => {
@@ -82,7 +82,7 @@ impl Writers {
         }
     }
 
-    /// To be asked after the end of the lock: all writers get in, and none did so before `end`.
+    /// Checks, after the end of the lock, that all writers write, and none did so before `end`.
     pub(crate) fn got_in_after(self, end: Instant) -> Result<(), Failure> {
         for Writer { table, wrote, .. } in self.0 {
             match wrote.join() {

@@ -1,4 +1,4 @@
-//! The repair itself: which fees are wrong, and setting them right.
+//! The repair itself: finds wrong fees and corrects them.
 
 use std::ops::Mul;
 
@@ -35,16 +35,16 @@ pub(crate) fn wrong_fees(conn: &mut MysqlConnection, limit: Option<u32>) -> Quer
 
 /// Repairs the pizzerias with these ids.
 ///
-/// Each batch is in a savepoint. One that fails is undone alone and tried again in halves: what
-/// stopped it may have been a limit for statements, or an administrator. What fails for a single row
-/// is the row's fault, and the row is named.
+/// Each batch is in a savepoint. One that fails is undone alone and tried again in halves: it may
+/// have been stopped by a time limit for statements, or by an administrator. If a single row fails,
+/// the error names the row.
 pub(crate) fn repair(
     conn: &mut MysqlConnection,
     batch: &[i64],
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    // The lock has begun a transaction, so this is a savepoint in it. The subquery stands only once:
-    // while tables are locked, a statement may use each of them once.
+    // The lock has begun a transaction, so this is a savepoint in it. The subquery stands only once,
+    // because a statement may use each locked table once.
     let repaired = conn.transaction(|conn| {
         diesel::update(pizzerias::table)
             .filter(pizzerias::restaurant_id.eq_any(batch))
@@ -66,7 +66,8 @@ pub(crate) fn repair(
     }
 }
 
-/// A lost connection is no reason to try again: the server has rolled everything back.
+/// Returns whether the connection is alive. After a lost one there is nothing to try again: the
+/// server has rolled everything back.
 fn answers(conn: &mut MysqlConnection) -> bool {
     conn.batch_execute("DO 0").is_ok()
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_locks::LockableTable;
 
 diesel::table! {
-    /// What a city takes for each seat.
+    /// What a city charges for each seat.
     tariffs (id) {
         id -> Integer,
         city -> VarChar,
@@ -59,7 +59,7 @@ pub(crate) struct Restaurant {
     pub(crate) seats: i32,
 }
 
-/// A pizzeria is a restaurant. To lock it is to lock the tables of all three.
+/// A pizzeria is a restaurant. Locking it locks the tables of all three.
 #[derive(Debug, Queryable, Selectable, LockableTable)]
 #[lockable(parents(Restaurant))]
 pub(crate) struct Pizzeria {

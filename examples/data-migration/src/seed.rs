@@ -32,7 +32,7 @@ const TABLES: &str = "
 
 const CITIES: [&str; 5] = ["Bergen", "Lisbon", "Naples", "Utrecht", "Zagreb"];
 
-/// Where two are started at once, the second waits and then finds rows. All rows are committed
+/// If two are started at once, the second waits and then finds rows. All rows are committed
 /// together: after a kill there are at most empty tables, which the next run fills.
 static SEEDING: Lock = Lock::new("data-migration-seed").without_timeout();
 

@@ -1,4 +1,4 @@
-//! The table on a terminal, until somebody leaves.
+//! The table on a terminal, until the user quits.
 
 use std::error::Error;
 use std::io;
@@ -22,10 +22,10 @@ enum Event {
     Looked(Result<Page, Unseen>),
 }
 
-/// Whoever asks the server and whoever reads the keys may each wait for long, so neither waits for the
-/// other: a server that does not answer keeps nobody from leaving.
+/// The server and the keyboard are read in separate threads, so that the user can quit even if the
+/// server does not answer.
 pub(crate) fn run(watcher: Watcher, first: Page, interval: Duration) -> Result<(), Box<dyn Error>> {
-    // Also puts the terminal back when the program panics.
+    // Also restores the terminal if the program panics.
     let mut terminal = ratatui::try_init()?;
     let (sender, events) = channel();
     let keys = sender.clone();
@@ -42,7 +42,7 @@ pub(crate) fn run(watcher: Watcher, first: Page, interval: Duration) -> Result<(
         }
         match events.recv_timeout(Duration::from_secs(1)) {
             Ok(Event::Terminal(Ok(event))) if leaves(&event) => break Ok(()),
-            // A change of its size, or a key without meaning.
+            // A resize, or a key without a meaning.
             Ok(Event::Terminal(Ok(_))) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Event::Terminal(Err(error))) => break Err(error.into()),
             Ok(Event::Looked(Ok(page))) => {
@@ -58,7 +58,7 @@ pub(crate) fn run(watcher: Watcher, first: Page, interval: Duration) -> Result<(
     ended
 }
 
-/// Ends with the one who listens.
+/// Ends with its receiver.
 fn look(mut watcher: Watcher, interval: Duration, sender: &Sender<Event>) {
     loop {
         thread::sleep(interval);
@@ -76,7 +76,7 @@ fn leaves(event: &event::Event) -> bool {
     key.kind == KeyEventKind::Press
         && match key.code {
             KeyCode::Esc | KeyCode::Char('q') => true,
-            // The terminal makes no signal of it any more.
+            // In raw mode the terminal sends no signal for it.
             KeyCode::Char('c') => control,
             _ => false,
         }
@@ -105,13 +105,13 @@ impl View {
         self.page.lines.iter().map(|Line { style, text }| match style {
             Style::Alert => Shown::from(text.as_str()).yellow(),
             Style::Heading => Shown::from(text.as_str()).bold(),
-            // What was seen last, some time ago.
+            // The last snapshot, which is out of date.
             Style::Plain if self.error.is_some() => Shown::from(text.as_str()).dim(),
             Style::Plain => Shown::from(text.as_str()),
         })
     }
 
-    /// Says so where what is shown is not of now.
+    /// Says so if the table is out of date.
     fn state(&self) -> Option<Shown<'_>> {
         let age = self.seen.elapsed().as_secs();
         let text = match &self.error {

@@ -1,4 +1,4 @@
-//! The named locks of a server: who holds them, who waits for them, refreshed every second.
+//! Shows the named locks of a server, their holders and waiters, refreshed every second.
 
 mod live;
 mod page;
@@ -18,10 +18,10 @@ use clap::Parser;
 use crate::page::Page;
 use crate::watcher::Watcher;
 
-/// Shows the named locks of a MySQL or MariaDB server: who holds them, and who waits for them
+/// Shows the named locks of a MySQL or MariaDB server, with their holders and waiters
 ///
-/// Below them stand the tables that are locked against others or waited for. `q`, Esc and Ctrl-C leave.
-/// Where the output is no terminal, the table is printed again and again, as plain text.
+/// Below them are the tables that are locked against others or waited for. `q`, Esc and Ctrl-C quit.
+/// If the output is not a terminal, the table is printed at each refresh, as plain text.
 #[derive(Debug, Parser)]
 #[command(name = "locks-top", version)]
 struct Options {
@@ -29,16 +29,16 @@ struct Options {
     #[arg(env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     url: String,
 
-    /// Print the table once, and end
+    /// Print the table once, and exit
     #[arg(long)]
     once: bool,
 
-    /// Look again after this many seconds
+    /// Refresh after this many seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", conflicts_with = "once")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     interval: u64,
 
-    /// Only what is named so: the beginning of the full name, as in `shop.invoice-`
+    /// Show only locks whose full name begins with this, as in `shop.invoice-`
     #[arg(long, value_name = "BEGINNING", default_value = "", hide_default_value = true)]
     prefix: String,
 }
@@ -62,7 +62,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     } else if io::stdout().is_terminal() {
         live::run(watcher, first, interval)
     } else {
-        // Whoever reads it may have seen enough: `locks-top | head`.
+        // The reader may have seen enough: `locks-top | head`.
         match print_repeatedly(&mut watcher, &first, interval) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             ended => Ok(ended?),

@@ -1,14 +1,14 @@
-//! What is shown, line by line.
+//! The page, line by line.
 
 use indicatif::FormattedDuration;
 
 use crate::plain::{aligned, cut, harmless};
 use crate::snapshot::{Client, Entry, Snapshot};
 
-/// The characters of a statement that are shown.
+/// The maximum number of characters of a statement that are shown.
 const STATEMENT: usize = 60;
 
-/// The waiters of a lock that are shown by their numbers.
+/// The maximum number of waiters of a lock that are shown by their IDs.
 const NUMBERED: usize = 5;
 
 pub(crate) struct Page {
@@ -113,7 +113,7 @@ impl Page {
         self.table(&rows);
     }
 
-    /// What the server does not say, and who waits all the same.
+    /// What the server does not list, and the connections that wait all the same.
     fn waiting(&mut self, snapshot: &Snapshot) {
         let Some(remedy) = &snapshot.remedy else {
             return;

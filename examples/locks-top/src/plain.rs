@@ -1,9 +1,9 @@
-//! Text that comes from others, and its place in columns.
+//! Makes other people's text harmless, and aligns it in columns.
 
 use unicode_width::UnicodeWidthStr;
 
-/// Shows what is no printable character by its number. Whoever names a lock could otherwise send commands
-/// to the operator's terminal, or turn the line around.
+/// Shows unprintable characters by number. Otherwise the name of a lock could send commands to the
+/// operator's terminal, or reverse the line.
 pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
@@ -15,7 +15,7 @@ pub(crate) fn harmless(text: &str) -> String {
     shown
 }
 
-/// The beginning of the text, at most so wide.
+/// Returns the beginning of the text, up to this width.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -31,7 +31,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     shown + "…"
 }
 
-/// The rows, in columns as wide as their widest cell; the last column ends with its text.
+/// Aligns the rows in columns as wide as their widest cell; the last column ends with its text.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {

@@ -1,4 +1,4 @@
-//! What is held and waited for at one moment.
+//! A snapshot of what is held and waited for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,13 +28,13 @@ impl From<diesel::result::Error> for Unseen {
 /// All that is shown.
 pub(crate) struct Snapshot {
     pub(crate) server: Server,
-    /// What was asked for.
+    /// The prefix that was given.
     pub(crate) prefix: String,
     pub(crate) locks: Vec<Entry>,
     pub(crate) tables: Vec<Entry>,
-    /// Where this server does not say who waits for which lock: what would make it say so.
+    /// If this server does not list which connection waits for which lock: the remedy.
     pub(crate) remedy: Option<String>,
-    /// Those who wait for one that the server does not name.
+    /// The connections that wait for a lock that the server does not name.
     pub(crate) waiting: Vec<Client>,
 }
 
@@ -62,7 +62,7 @@ impl Snapshot {
         let server = Server::inspect(conn)?;
         let (rows, remedy) = match &server.lock_listing {
             LockListing::PerformanceSchema => (statement::from_performance_schema(conn)?, None),
-            LockListing::Plugin => match who_waits_is_told(conn)? {
+            LockListing::Plugin => match lists_waiters(conn)? {
                 Ok(()) => (statement::from_performance_schema(conn)?, None),
                 Err(remedy) => (statement::from_plugin(conn)?, Some(remedy)),
             },
@@ -81,7 +81,7 @@ impl Snapshot {
         for lock in &mut snapshot.locks {
             lock.ask_for_holder(conn)?;
         }
-        // The list is no picture of one moment: what has no holder was released meanwhile.
+        // The list is read row by row: a lock without a holder was released in between.
         snapshot.locks.retain(|lock| !lock.holders.is_empty());
         snapshot.tables.retain(|table| !table.holders.is_empty());
         Ok(snapshot)
@@ -133,15 +133,15 @@ impl Snapshot {
     }
 }
 
-/// What somebody waits for comes first.
+/// Puts locks with waiters first.
 fn in_order(entries: BTreeMap<String, Entry>) -> Vec<Entry> {
     let (waited_for, others): (Vec<_>, Vec<_>) =
         entries.into_values().partition(|entry| !entry.waiters.is_empty());
     waited_for.into_iter().chain(others).collect()
 }
 
-/// Whether it is told who waits for a lock, or what would make it so. Any lock will do.
-fn who_waits_is_told(conn: &mut MysqlConnection) -> Result<Result<(), String>, Error> {
+/// Returns whether the server lists the waiters of a lock, or otherwise the remedy. Any lock will do.
+fn lists_waiters(conn: &mut MysqlConnection) -> Result<Result<(), String>, Error> {
     match Lock::new("locks-top").server_wide().waiters(conn) {
         Ok(_) => Ok(Ok(())),
         Err(Error::Unsupported { remedy, .. }) => Ok(Err(remedy)),
@@ -150,14 +150,14 @@ fn who_waits_is_told(conn: &mut MysqlConnection) -> Result<Result<(), String>, E
 }
 
 impl Entry {
-    /// Where the list does not name just one holder, the lock is asked, by its name.
+    /// Queries the holder by the lock's name, if the list does not name exactly one.
     fn ask_for_holder(&mut self, conn: &mut MysqlConnection) -> Result<(), Error> {
         if self.holders.len() == 1 {
             return Ok(());
         }
         let asked = match Lock::new(&self.name).server_wide().holder(conn) {
             Ok(holder) => holder,
-            // Some servers list long names cut, and some characters as others.
+            // Some servers cut long names in the list, and replace some characters.
             Err(Error::InvalidName { .. }) => None,
             Err(error) => return Err(error),
         };
@@ -186,7 +186,7 @@ impl Client {
             user: text(row.user.as_deref()),
             host: text(row.host.as_deref()),
             state: text(row.state.as_deref()),
-            // Negative where the client has set its `timestamp`.
+            // Negative if the client has set its `timestamp`.
             in_state: row
                 .seconds
                 .map(|seconds| Duration::from_secs(seconds.try_into().unwrap_or_default())),

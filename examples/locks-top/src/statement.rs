@@ -1,7 +1,7 @@
 //! The one statement of this program: all that is held on a server, or waited for.
 //!
-//! The library lists the locks of one database, and tells of one lock at a time who holds it and who
-//! waits: a whole server would cost a question for each.
+//! The library lists the locks of one database, and the holder and waiters of one lock at a time: a
+//! whole server would cost a query for each.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text, Unsigned};
@@ -34,7 +34,7 @@ pub(crate) struct Row {
     pub(crate) statement: Option<Vec<u8>>,
 }
 
-/// What `Row::kind` says; any other waits, and the server does not say for which.
+/// The values of `Row::kind`; any other is a connection that waits for a lock that is not listed.
 pub(crate) mod kind {
     pub(crate) const NAMED: &str = "named";
     pub(crate) const TABLE: &str = "table";
@@ -47,10 +47,10 @@ macro_rules! all_rows {
     };
 }
 
-/// Of the comments each server runs its own: MySQL has deprecated its other process list. It says more
-/// than `threads` (ports; on MariaDB 10.11 prepared statements), but only of what the user may see there.
+/// Each server executes its own comment: MySQL has deprecated its other process list. That list has
+/// more than `threads` (ports; on MariaDB 10.11 prepared statements), but only what the user may see.
 ///
-/// Of a table are listed those who keep others off it, and where somebody waits, all.
+/// For a table, the locks that keep others off it are listed, and all of them if a connection waits.
 const PERFORMANCE_SCHEMA: &str = concat!(
     "SELECT IF(locks.OBJECT_TYPE = 'TABLE', 'table', 'named') AS kind, \
      CAST(locks.OBJECT_SCHEMA AS BINARY) AS lock_database, \
@@ -90,7 +90,7 @@ macro_rules! of_process {
     };
 }
 
-/// The plugin lists what is held. Who waits stands in the process list, without what for.
+/// The plugin lists what is held. Connections that wait are in the process list, without the lock.
 const PLUGIN: &str = concat!(
     of_process!(
         "IF(locks.LOCK_TYPE = 'User lock', 'named', 'table') AS kind, \
@@ -117,7 +117,7 @@ pub(crate) fn from_performance_schema(conn: &mut MysqlConnection) -> QueryResult
     diesel::sql_query(PERFORMANCE_SCHEMA).load(conn)
 }
 
-/// As above.
+/// Never cached, for the same reason.
 pub(crate) fn from_plugin(conn: &mut MysqlConnection) -> QueryResult<Vec<Row>> {
     diesel::sql_query(PLUGIN).load(conn)
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::snapshot::{Snapshot, Unseen};
 
-/// Asks the server what is held, again and again.
+/// Takes snapshots of the server, again and again.
 pub(crate) struct Watcher {
     url: String,
     prefix: String,
@@ -16,7 +16,7 @@ impl Watcher {
         Self { url, prefix, conn: None }
     }
 
-    /// Connects first, where there is no connection or the last look at it failed.
+    /// Connects first, if there is no connection or the last snapshot failed.
     pub(crate) fn look(&mut self) -> Result<Snapshot, Unseen> {
         let mut conn = match self.conn.take() {
             Some(conn) => conn,

@@ -26,7 +26,7 @@ pub(crate) fn demo(
     }
     let killed = usize::from(kill_the_winner);
     println!("{made} made the report, {stood_aside} stood aside, {killed} was killed");
-    // A report that was killed after its last statement is made nevertheless.
+    // A process killed after its last statement has made the report.
     let all_ended = made + stood_aside + killed == processes;
     if all_ended && working - killed == made && made == 1 {
         Ok(())

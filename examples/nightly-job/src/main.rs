@@ -1,8 +1,8 @@
 //! A nightly job that is started on many machines at once, and runs on one.
 //!
-//! `run` is what cron starts everywhere. Whoever gets the lock makes the report of the day; the
-//! others wait, see that it is there, and stand aside. If the one that makes it dies, the server
-//! frees its lock, and the next one makes the report. `demo` shows that with processes.
+//! `run` is what cron starts everywhere. The holder of the lock makes the report of the day; the
+//! others wait, find the report, and stand aside. If the holder dies, the server releases its lock,
+//! and the next one makes the report. `demo` shows that with processes.
 
 mod demo;
 mod report;
@@ -20,7 +20,7 @@ use crate::report::Report;
 #[derive(Debug, Parser)]
 #[command(name = "nightly-job", version, about = "Makes the report of the day, once")]
 struct Options {
-    /// The database, as `mysql://user:password@host:port/database`; `demo` makes one of its own there
+    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one there
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
 
@@ -30,17 +30,17 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the report, unless it is made already or somebody else is at it for too long
+    /// Make the report, unless it exists or another machine works on it for too long
     Run {
-        /// Wait this many seconds for whoever is at it
+        /// Wait up to this many seconds for the machine that is working
         #[arg(long, value_name = "SECONDS", default_value = "60")]
         patience: u64,
 
-        /// How many seconds the work takes at least, to see others wait
+        /// The minimum duration of the work in seconds, to see others wait
         #[arg(long, value_name = "SECONDS", default_value = "0")]
         work: u32,
     },
-    /// Start many processes at once, and fail unless just one of them makes the report
+    /// Start many processes at once, and fail unless exactly one of them makes the report
     Demo {
         /// How many
         #[arg(long, value_name = "N", default_value = "8")]
@@ -56,7 +56,7 @@ enum Command {
 #[derive(Debug)]
 enum Outcome {
     Made(Report),
-    /// Somebody else was first.
+    /// Another machine was first.
     Found(Report),
 }
 
@@ -83,17 +83,17 @@ fn run(url: &str, patience: u64, work: u32) -> Result<(), Box<dyn Error>> {
     match nightly(&mut conn, Duration::from_secs(patience), work) {
         Ok(Outcome::Made(report)) => println!("made {report}"),
         Ok(Outcome::Found(report)) => println!("stood aside: found {report}"),
-        // Not a failure of this machine: one of them is at it.
+        // Not a failure of this machine: another one is working.
         Err(diesel_locks::Error::Timeout { holder, .. }) => {
             let holder = holder.map_or_else(|| "another".to_owned(), |id| id.to_string());
-            println!("stood aside: connection {holder} is at it");
+            println!("stood aside: connection {holder} is working");
         }
         Err(error) => return Err(error.into()),
     }
     Ok(())
 }
 
-/// The job. The lock says who works now, the table whether the work is done.
+/// Runs the job. The lock says whether a machine is working now, the table whether the work is done.
 #[with_lock("nightly-report", timeout = patience)]
 fn nightly(
     conn: &mut MysqlConnection,

@@ -28,7 +28,7 @@ impl fmt::Display for Report {
 }
 
 pub(crate) fn create_table(conn: &mut MysqlConnection) -> QueryResult<()> {
-    // The key would stop a second report; the lock keeps anyone from beginning it.
+    // The key would refuse a second report; the lock keeps it from being begun.
     conn.batch_execute(
         "CREATE TABLE IF NOT EXISTS nightly_reports
          (day VARCHAR(10) PRIMARY KEY, made_by BIGINT UNSIGNED NOT NULL)",

@@ -8,7 +8,7 @@ pub(crate) fn demo(server: &str, processes: usize, crash: bool) -> Result<(), Bo
     let scratch = Scratch::create(server, "replicas_demo")?;
     let url = scratch.url();
     if crash {
-        // By itself, so that it is the one that migrates.
+        // Alone, so that it is the one that migrates.
         let alone = Workers::start(1, &url, &["start"], &["--crash"])?;
         while let Some((_, line)) = alone.next_line() {
             println!("replica 0: {line}");

@@ -21,13 +21,13 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 /// leaves its first statements done: these can be run again (`IF NOT EXISTS`).
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// Longer than the longest migration takes.
+/// Longer than all migrations take together.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Parser)]
 #[command(name = "replicas", version, about = "Migrates the database before a service starts")]
 struct Options {
-    /// The database, as `mysql://user:password@host:port/database`; `demo` makes one of its own there
+    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one there
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
 
@@ -37,7 +37,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start one replica: migrate, and say what there was to do
+    /// Start one replica: migrate, and print what was done
     Start {
         /// End the process after the first migration, as a crash would
         #[arg(long)]
@@ -80,7 +80,7 @@ fn start(url: &str, crash: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs what is pending, one after the other; answers with their versions.
+/// Runs the pending migrations one after the other, and returns their versions.
 #[with_lock("schema-migrations", timeout = PATIENCE)]
 fn migrate(
     conn: &mut MysqlConnection,

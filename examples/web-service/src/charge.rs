@@ -37,18 +37,13 @@ pub(crate) enum ChargeError {
     Failed(diesel_locks::Error),
 }
 
-impl From<diesel_locks::Error> for ChargeError {
-    fn from(error: diesel_locks::Error) -> Self {
-        match error {
+/// The lock's errors arrive inside Diesel's.
+impl From<diesel::result::Error> for ChargeError {
+    fn from(error: diesel::result::Error) -> Self {
+        match diesel_locks::Error::from(error) {
             diesel_locks::Error::Timeout { .. } => Self::Busy,
             error => Self::Failed(error),
         }
-    }
-}
-
-impl From<diesel::result::Error> for ChargeError {
-    fn from(error: diesel::result::Error) -> Self {
-        diesel_locks::Error::from(error).into()
     }
 }
 
@@ -60,10 +55,10 @@ pub(crate) fn create_tables(conn: &mut MysqlConnection) -> QueryResult<()> {
     )
 }
 
-/// Charges what the customer owes, and says how much that was.
+/// Charges what the customer owes, and returns the amount.
 ///
-/// The provider of payments is asked in the middle, outside of any transaction: without the lock,
-/// two requests at once would both find the customer in debt.
+/// The payment provider is called in the middle, outside of any transaction. Without the lock, two
+/// requests at once would both find the customer in debt.
 #[with_lock("invoice-{customer_id}", timeout = 0.1)]
 pub(crate) fn charge(
     conn: &mut PooledConnection<ConnectionManager<MysqlConnection>>,
@@ -77,7 +72,7 @@ pub(crate) fn charge(
         Some(_) => {}
     }
     let cents = cents.unwrap_or_default();
-    ask_provider(conn)?;
+    call_provider(conn)?;
     conn.transaction(|conn| {
         diesel::insert_into(payments::table)
             .values((payments::customer_id.eq(customer_id), payments::cents.eq(cents)))
@@ -87,8 +82,8 @@ pub(crate) fn charge(
     })
 }
 
-/// Stands for a call to a provider of payments, which takes its time.
-fn ask_provider(conn: &mut MysqlConnection) -> QueryResult<()> {
+/// Stands in for a slow call to a payment provider.
+fn call_provider(conn: &mut MysqlConnection) -> QueryResult<()> {
     diesel::select(sql::<Double>("SLEEP(0.3)")).execute(conn)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A small web service that must not charge a customer twice.
 //!
-//! `POST /customers/{id}/charge` answers 200 when it has charged the customer, 409 when that was done
-//! before, and 503 with `Retry-After` when another request is at it.
+//! `POST /customers/{id}/charge` answers 200 if it has charged the customer, 409 if that was done before,
+//! and 503 with `Retry-After` if another request is charging the customer.
 
 mod charge;
 
@@ -60,7 +60,7 @@ async fn handle(State(pool): State<MysqlPool>, Path(customer_id): Path<i32>) -> 
     match charged.await {
         Ok(Ok(cents)) => (StatusCode::OK, format!("charged {cents} cents\n")).into_response(),
         Ok(Err(error)) => error.into_response(),
-        // It panicked; the lock was released nevertheless.
+        // It panicked, which released the lock.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

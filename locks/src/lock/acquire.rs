@@ -100,14 +100,17 @@ async fn wait_for(
         if matches!(answer, Answer::CutShort) && holder == Some(this) {
             return Ok(Outcome::Acquired(name.settle()));
         }
+        let stopped = wait.stopped(server_wait, started);
         let is_held_by_another = holder.is_some_and(|holder| holder != this);
-        if cached && !is_held_by_another && !matches!(answer, Answer::CutShort) {
+        let did_not_wait = name.checked_database().is_some() && stopped == Stopped::Interrupted;
+        let adds_up = is_held_by_another && !did_not_wait;
+        if cached && !adds_up && matches!(answer, Answer::NotAcquired) {
             // It was released just now, or it was never tried.
             cached = false;
             server_wait = wait.rest();
             continue;
         }
-        match wait.stopped(server_wait, started) {
+        match stopped {
             Stopped::AtTimeout => return Ok(Outcome::Busy { name, holder }),
             _ if matches!(answer, Answer::CutShort) && !acquire.is_hinted() => {
                 // By the session's own time limit, which the hint overrides.

@@ -90,7 +90,11 @@ pub(super) async fn resolve(
     if name.checked_database().is_none_or(|guess| database.as_deref() == Some(guess.as_bytes())) {
         return Ok((name, holder));
     }
-    // The statement may have been prepared in another database, or in none.
+    // The statement may have been prepared in another database than the connection has now, or in
+    // none: its answer is only the next guess.
+    if database.is_some() {
+        name = lock.correct(&name, database)?.unwrap_or(name);
+    }
     loop {
         let (database, holder, _) = inspect_uncached(&name, conn).await?;
         match lock.correct(&name, database)? {

@@ -17,21 +17,32 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 const WHAT: &str = "the inspection of the server";
 
 pub(crate) async fn inspect(conn: &mut impl Wire) -> Result<Variables, Error> {
+    let mut failed = None;
     if !REFUSED.load(Ordering::Relaxed) {
-        // If this fails, the reason shows in what follows.
-        match load(InspectServer::privileged(), conn).await {
+        let (guess, text) = InspectServer::guess();
+        match load(guess, conn).await {
             Ok(variables) if variables.is_complete() => return Ok(variables),
-            _ => {}
+            Ok(_) => {}
+            // The reason shows in what follows.
+            Err(_) => failed = Some(text),
         }
     }
-    let tables_locked = match load_retried(InspectServer::unprivileged, conn).await {
+    let unprivileged = load_retried(InspectServer::unprivileged, conn).await;
+    if let Some(text) = failed {
+        let lacks_privilege =
+            matches!(&unprivileged, Ok(all) if all.is_complete() && !all.is_readable());
+        if !lacks_privilege {
+            text.retire();
+        }
+    }
+    let tables_locked = match unprivileged {
         Ok(variables) if variables.is_complete() => return add_privileged(variables, conn).await,
         // `performance_schema` is off on MySQL, and has no variables.
         Ok(_) => false,
         Err(error) => match error.kind {
             ErrorKind::TableNotLocked => true,
             // A third-party server, which has no such tables.
-            ErrorKind::Other => false,
+            ErrorKind::Other | ErrorKind::NoPrivilege => false,
             // Falling back to the variables alone would wrongly report lock listings as unsupported.
             _ => return Err(error.into_error(WHAT)),
         },
@@ -54,7 +65,7 @@ async fn add_privileged(variables: Variables, conn: &mut impl Wire) -> Result<Va
         Err(error) => match error.kind {
             ErrorKind::TableNotLocked => Ok(variables.on_connection(true)),
             // A privilege that does not reach as far as the others.
-            ErrorKind::Other => Ok(variables.without_privilege()),
+            ErrorKind::Other | ErrorKind::NoPrivilege => Ok(variables.without_privilege()),
             _ => Err(error.into_error(WHAT)),
         },
     }
@@ -72,7 +83,7 @@ async fn load_retried(
             Ok(variables) => return Ok(variables),
             Err(error) => ServerError::diagnose(error, conn).await,
         };
-        if is_retry || error.kind != ErrorKind::Other {
+        if is_retry || !matches!(error.kind, ErrorKind::Other | ErrorKind::NoPrivilege) {
             return Err(error);
         }
         is_retry = true;

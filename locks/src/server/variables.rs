@@ -16,7 +16,7 @@ pub(crate) fn text(bytes: Option<Vec<u8>>) -> Option<String> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Variables {
     /// A handful, in lower case, and their values; the last one counts.
-    variables: Vec<(String, String)>,
+    values: Vec<(String, String)>,
     plugin: bool,
     /// Tables of `performance_schema` that the user may read.
     readable: Vec<String>,
@@ -41,7 +41,7 @@ impl Variables {
                 pseudo::INSTRUMENT => variables.instrument = Some(is_on(&value)),
                 pseudo::CONSUMER => variables.consumer = Some(is_on(&value)),
                 pseudo::MEMBER => variables.members.push(value),
-                _ => variables.variables.push((name.to_lowercase(), value)),
+                _ => variables.values.push((name.to_lowercase(), value)),
             }
         }
         variables
@@ -72,7 +72,7 @@ impl Variables {
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
-        let mut from_last = self.variables.iter().rev();
+        let mut from_last = self.values.iter().rev();
         from_last.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
@@ -85,7 +85,8 @@ impl Variables {
         self.variable(name).map(is_on)
     }
 
-    /// Of lock names; an unknown server's are taken for MySQL's, as its protocol is.
+    /// How the case of lock names is treated. An unrecognized server speaks MySQL's protocol, and is
+    /// assumed to treat them as MySQL does.
     pub(crate) fn name_case(&self) -> NameCase {
         if self.flavor() == Flavor::MariaDb { NameCase::Kept } else { NameCase::Lowered }
     }
@@ -94,20 +95,20 @@ impl Variables {
         self.setting("lower_case_table_names") == Some(true)
     }
 
-    /// Where held locks can be read, the source with fewer conditions first.
+    /// Where held locks are listed, the source with fewer conditions first; otherwise a remedy.
     pub(crate) fn lock_listing(&self) -> Result<Listing, String> {
         if self.plugin {
             return Ok(Listing::Plugin);
         }
         self.waiter_listing().map_err(|remedy| match self.flavor() {
-            // Where the other place could be read, if it were not for that.
+            // The other place could be read without the table lock.
             Flavor::MariaDb if self.tables_locked && self.has_performance_schema() => remedy,
             Flavor::MariaDb => format!("{INSTALL}, or {remedy}"),
             _ => remedy,
         })
     }
 
-    /// Where also those can be read who wait.
+    /// Where waiters are listed, too; otherwise a remedy.
     pub(crate) fn waiter_listing(&self) -> Result<Listing, String> {
         let remedy = if !self.has_performance_schema() {
             "start the server with `performance_schema = ON`".to_owned()
@@ -117,17 +118,16 @@ impl Variables {
                     ""
                 }
         } else if self.tables_locked {
-            "ask on another connection: this one has locked tables, and can read no others"
-                .to_owned()
+            "use another connection: this one has locked tables, and can read no others".to_owned()
         } else if !self.is_readable() {
             "grant this user `SELECT` on `performance_schema.*`".to_owned()
         } else if self.instrument == Some(false) {
-            "switch the instrument on, which shows the locks that are taken from then on: \
+            "switch on the instrument, which then lists the locks that are acquired: \
              `UPDATE performance_schema.setup_instruments SET ENABLED = 'YES' \
              WHERE NAME = 'wait/lock/metadata/sql/mdl'`"
                 .to_owned()
         } else if self.consumer == Some(false) {
-            "switch the instruments on, which shows the locks that are taken from then on: \
+            "switch on instrumentation, which then lists the locks that are acquired: \
              `UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' \
              WHERE NAME = 'global_instrumentation'`"
                 .to_owned()
@@ -145,17 +145,17 @@ impl Variables {
             name_limit: match flavor {
                 Flavor::MySql | Flavor::Percona => Some(NameLimit::Characters(64)),
                 Flavor::MariaDb => Some(NameLimit::Bytes(192)),
-                Flavor::Unknown => None,
+                Flavor::TiDb | Flavor::Vitess | Flavor::Unknown => None,
             },
             names_differ_by_case: match flavor {
                 Flavor::MySql | Flavor::Percona => Some(false),
                 Flavor::MariaDb => Some(true),
-                Flavor::Unknown => None,
+                Flavor::TiDb | Flavor::Vitess | Flavor::Unknown => None,
             },
             detects_deadlocks: numbers(self.value("version")).and_then(|version| match flavor {
                 Flavor::MySql | Flavor::Percona => Some(version >= [5, 7, 5]),
                 Flavor::MariaDb => Some(version >= [10, 0, 2]),
-                Flavor::Unknown => None,
+                Flavor::TiDb | Flavor::Vitess | Flavor::Unknown => None,
             }),
             innodb_deadlock_detect: self.setting("innodb_deadlock_detect"),
             lock_listing: match self.lock_listing() {
@@ -176,12 +176,16 @@ impl Variables {
 
     fn flavor(&self) -> Flavor {
         let (version, comment) = (self.value("version"), self.value("version_comment"));
-        let told = format!("{version} {comment}").to_lowercase();
-        if IMITATIONS.iter().any(|name| told.contains(name)) {
+        let text = format!("{version} {comment}").to_lowercase();
+        if text.contains("tidb") {
+            Flavor::TiDb
+        } else if text.contains("vitess") || text.contains("planetscale") {
+            Flavor::Vitess
+        } else if OTHERS.iter().any(|name| text.contains(name)) {
             Flavor::Unknown
-        } else if told.contains("mariadb") {
+        } else if text.contains("mariadb") {
             Flavor::MariaDb
-        } else if told.contains("percona") {
+        } else if text.contains("percona") {
             Flavor::Percona
         } else if numbers(version).is_some() && self.setting("innodb_table_locks").is_some() {
             Flavor::MySql
@@ -214,19 +218,9 @@ impl Variables {
 
 const INSTALL: &str = "load the plugin: `INSTALL SONAME 'metadata_lock_info'`";
 
-/// Servers that speak the protocol, and give themselves a version of MySQL.
-const IMITATIONS: [&str; 10] = [
-    "tidb",
-    "vitess",
-    "singlestore",
-    "memsql",
-    "oceanbase",
-    "dolt",
-    "starrocks",
-    "doris",
-    "clickhouse",
-    "databend",
-];
+/// Third-party servers that speak the protocol, and report a version of MySQL.
+const OTHERS: [&str; 8] =
+    ["singlestore", "memsql", "oceanbase", "dolt", "starrocks", "doris", "clickhouse", "databend"];
 
 /// `ON`, `YES`, 1; also the graded values that newer MariaDB has for `read_only`.
 fn is_on(value: &str) -> bool {

@@ -79,19 +79,29 @@ static TEXTS: Texts = Texts::new();
 pub(crate) struct InspectServer {
     extent: Extent,
     text: Text,
+    retires: bool,
 }
 
 impl InspectServer {
+    /// To be run before it is known whether the user has the privileges. A missing one is reported
+    /// when the statement is prepared, so Diesel never caches it, and its text need not be retired.
+    /// After any other failure the caller retires the text that is returned.
+    pub(crate) fn guess() -> (Self, Text) {
+        let guess = Self { retires: false, ..Self::privileged() };
+        let text = guess.text;
+        (guess, text)
+    }
+
     pub(crate) fn privileged() -> Self {
-        Self { extent: Extent::Privileged, text: TEXTS.current() }
+        Self { extent: Extent::Privileged, text: TEXTS.current(), retires: true }
     }
 
     pub(crate) fn unprivileged() -> Self {
-        Self { extent: Extent::Unprivileged, text: TEXTS.current() }
+        Self { extent: Extent::Unprivileged, text: TEXTS.current(), retires: true }
     }
 
     pub(crate) fn variables_only() -> Self {
-        Self { extent: Extent::VariablesOnly, text: TEXTS.uncached() }
+        Self { extent: Extent::VariablesOnly, text: TEXTS.uncached(), retires: true }
     }
 }
 
@@ -120,7 +130,7 @@ impl Query for InspectServer {
 
 impl Statement for InspectServer {
     fn text(&self) -> Option<Text> {
-        Some(self.text)
+        self.retires.then_some(self.text)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::transaction::{
-    Ending, REFUSE_OPEN, Saved, batch_variables, begin_batch, enter_scope, put_back,
-    release_savepoint, savepoint,
+    BATCH, Ending, SCOPE, Saved, UNLOCK, begin_batch, enter_scope, put_back, put_back_if_saved,
+    refuse_open_and_switch_off, release_savepoint, save, savepoint,
 };
 use crate::lockable::{Level, Tables};
 
@@ -48,72 +48,69 @@ pub(crate) fn begin(scope: u64, tables: &Tables, wait_seconds: Option<u64>) -> S
     // The second one is for locks that InnoDB holds without a metadata lock: where a transaction
     // elsewhere has checked a foreign key, or was prepared by XA.
     let wait = wait_seconds.map_or_else(String::new, |n| {
-        format!(", lock_wait_timeout = {n}, innodb_lock_wait_timeout = {n}")
+        format!(", {}, lock_wait_timeout = {n}, innodb_lock_wait_timeout = {n}", save(&WAITS))
     });
     format!(
         // The names are read in UTF-8, in which they were quoted: in some character sets the last
         // byte of a name and the quote after it are one character.
         "{}, {}, character_set_client = utf8mb4; \
-         SET {REFUSE_OPEN}, {}, {}, autocommit = 0, innodb_table_locks = 1{wait}; \
-         {}; {}; {}",
+         SET {}{wait}, {}, innodb_table_locks = 1, {}; \
+         {}; {}; SET {}",
         begin_batch(),
-        CLIENT.saved(),
-        SESSION.map(|saved| saved.saved()).join(", "),
+        save(&[CLIENT]),
+        save(&SESSION),
+        refuse_open_and_switch_off(),
         enter_scope(scope),
         LockTables(tables),
         savepoint(scope),
-        put_back(&batch_and_client())
+        put_back(&BATCH_AND_CLIENT)
     )
 }
 
-/// Commits or rolls back, unlocks, and puts the session back to what it was.
-pub(crate) fn end(scope: u64, ending: Ending) -> String {
+/// Commits or rolls back, unlocks, and puts the session back to what it was; `timed` if a timeout was
+/// set.
+pub(crate) fn end(scope: u64, ending: Ending, timed: bool) -> String {
+    let wait = if timed { format!(", {}", put_back(&WAITS)) } else { String::new() };
     format!(
-        "{}; {}; {}; {UNLOCK}; {}",
+        "{}; {}; {}; {UNLOCK}; SET {}{wait}, {}, {SCOPE} = NULL",
         begin_batch(),
         release_savepoint(scope),
         ending.sql(),
-        restore()
+        put_back(&SESSION),
+        put_back(&BATCH)
     )
 }
 
-const CLIENT: Saved =
-    Saved { copy: "@diesel_locks_client", variable: "character_set_client", is_charset: true };
+const CLIENT: Saved = Saved { copy: "@diesel_locks_client", variable: "character_set_client" };
 
-/// Variables of the session that are changed while the tables are locked.
-const SESSION: [Saved; 4] = [
-    Saved { copy: "@diesel_locks_autocommit", variable: "autocommit", is_charset: false },
-    Saved { copy: "@diesel_locks_table_locks", variable: "innodb_table_locks", is_charset: false },
-    Saved { copy: "@diesel_locks_wait", variable: "lock_wait_timeout", is_charset: false },
-    Saved {
-        copy: "@diesel_locks_innodb_wait",
-        variable: "innodb_lock_wait_timeout",
-        is_charset: false,
-    },
+const BATCH_AND_CLIENT: [Saved; 3] = [BATCH[0], BATCH[1], CLIENT];
+
+/// Variables of the session that are changed while tables are locked.
+const SESSION: [Saved; 2] = [
+    Saved { copy: "@diesel_locks_autocommit", variable: "autocommit" },
+    Saved { copy: "@diesel_locks_table_locks", variable: "innodb_table_locks" },
 ];
 
-fn batch_and_client() -> [Saved; 3] {
-    let [idle, results] = batch_variables();
-    [idle, results, CLIENT]
-}
-
-/// Whether the session was changed and is still to be put back.
-pub(crate) const IS_CHANGED: &str = "@diesel_locks_autocommit IS NOT NULL";
+/// Those that are changed where a timeout is set.
+const WAITS: [Saved; 2] = [
+    Saved { copy: "@diesel_locks_wait", variable: "lock_wait_timeout" },
+    Saved { copy: "@diesel_locks_innodb_wait", variable: "innodb_lock_wait_timeout" },
+];
 
 /// The timeout in force for table locks.
 pub(crate) const WAIT_SECONDS: &str = "@@lock_wait_timeout";
 
-/// Unlocks. Commits, where the transaction was not ended before.
-pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
-
-/// Puts the session back to what it was; running it again changes nothing.
+/// Puts the session back to what it was, after a failure; running it again changes nothing.
 pub(crate) fn restore() -> String {
-    let [a, b, c, d] = SESSION;
-    let [e, f, g] = batch_and_client();
-    put_back(&[a, b, c, d, e, f, g])
+    format!(
+        "SET {}, {}, {}, {SCOPE} = NULL",
+        put_back_if_saved(&SESSION),
+        put_back_if_saved(&WAITS),
+        put_back_if_saved(&BATCH_AND_CLIENT)
+    )
 }
 
-/// Puts back what is changed during the batch that begins a lock.
+/// Puts back what is changed during the batch that begins a lock, after it failed.
 pub(crate) fn restore_batch() -> String {
-    put_back(&batch_and_client())
+    format!("SET {}", put_back_if_saved(&BATCH_AND_CLIENT))
 }

@@ -1,6 +1,26 @@
 //! The batches that begin and end a transaction under a lock, and the sentinel inside it.
+//!
+//! Each statement of a batch costs the server as much as a round trip costs on a socket, so there are
+//! as few as possible.
 
 use std::fmt::Write as _;
+
+/// A variable of the session, and the user variable that keeps its value for a while.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Saved {
+    pub(super) copy: &'static str,
+    pub(super) variable: &'static str,
+}
+
+/// How long the server waits for a request before it closes the connection.
+const IDLE: Saved = Saved { copy: "@diesel_locks_idle", variable: "wait_timeout" };
+
+/// In UTF-16 and UTF-32, messages of errors begin with a zero byte: Diesel takes them for empty, and
+/// the error for none.
+const RESULTS: Saved = Saved { copy: "@diesel_locks_results", variable: "character_set_results" };
+
+/// Variables that are changed during each batch only.
+pub(super) const BATCH: [Saved; 2] = [IDLE, RESULTS];
 
 /// How many seconds a connection may be idle during a batch.
 ///
@@ -9,87 +29,82 @@ use std::fmt::Write as _;
 /// `wait_timeout`, which is eight hours by default.
 const IDLE_SECONDS: u64 = 5;
 
-/// A variable of the session, and the user variable that keeps its value during a scope or a batch.
-pub(super) struct Saved {
-    pub(super) copy: &'static str,
-    pub(super) variable: &'static str,
-    /// Whether it has the name of a character set, and not a number.
-    pub(super) is_charset: bool,
+/// Says which scope a connection is in, so that the end of it is not run on another connection. It
+/// is NULL outside of scopes.
+pub(super) const SCOPE: &str = "@diesel_locks_scope";
+
+/// Assignments that save variables.
+pub(super) fn save(variables: &[Saved]) -> String {
+    assignments(variables, |saved| format!("{} = @@{}", saved.copy, saved.variable))
 }
 
-/// Variables that are changed during each batch only.
-const BATCH: [Saved; 2] = [
-    Saved { copy: "@diesel_locks_idle", variable: "wait_timeout", is_charset: false },
-    // In UTF-16 and UTF-32, messages of errors begin with a zero byte: Diesel takes them for empty,
-    // and the error for none.
-    Saved { copy: "@diesel_locks_results", variable: "character_set_results", is_charset: true },
-];
+/// Assignments that set saved variables back, and forget what was saved.
+pub(super) fn put_back(variables: &[Saved]) -> String {
+    let back = assignments(variables, |saved| format!("{} = {}", saved.variable, saved.copy));
+    let forgotten = assignments(variables, |saved| format!("{} = NULL", saved.copy));
+    format!("{back}, {forgotten}")
+}
 
-/// Says which scope a connection is in, so that the end of it is not run on another connection.
-const SCOPE: &str = "@diesel_locks_scope";
-
-impl Saved {
-    /// What `copy` is set to. Nothing is forgotten if a batch before this one never ended.
-    pub(super) fn saved(&self) -> String {
-        let Self { copy, variable, is_charset } = self;
-        if *is_charset {
-            // `character_set_results` may be NULL, and the copy says so with an empty text.
-            format!("{copy} = COALESCE({copy}, @@{variable}, '')")
+/// The same for what may not have been saved: then nothing is changed.
+pub(super) fn put_back_if_saved(variables: &[Saved]) -> String {
+    let back = assignments(variables, |Saved { copy, variable }| {
+        if variable.starts_with("character_set") {
+            format!("{variable} = COALESCE({copy}, @@{variable})")
         } else {
             // As a number: MariaDB's `COALESCE` would turn `ON` into a 1, and MySQL takes no decimals.
-            format!("{copy} = CAST(COALESCE({copy}, @@{variable} + 0) AS SIGNED)")
-        }
-    }
-
-    fn put_back(&self) -> String {
-        let Self { copy, variable, is_charset } = self;
-        if *is_charset {
-            format!("{variable} = IF({copy} IS NULL, @@{variable}, NULLIF({copy}, ''))")
-        } else {
             format!("{variable} = CAST(COALESCE({copy}, @@{variable} + 0) AS SIGNED)")
         }
-    }
+    });
+    let forgotten = assignments(variables, |saved| format!("{} = NULL", saved.copy));
+    format!("{back}, {forgotten}")
 }
 
-/// Sets saved variables back to what they were; running it again changes nothing.
-pub(super) fn put_back<'s>(saved: impl IntoIterator<Item = &'s Saved> + Clone) -> String {
-    let mut sql = String::from("SET ");
-    for saved in saved.clone() {
-        let _ = write!(sql, "{}, ", saved.put_back());
+fn assignments(variables: &[Saved], assignment: impl Fn(&Saved) -> String) -> String {
+    let mut sql = String::new();
+    for saved in variables {
+        if !sql.is_empty() {
+            sql.push_str(", ");
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(sql, "{}", assignment(saved));
     }
-    for saved in saved {
-        let _ = write!(sql, "{} = NULL, ", saved.copy);
-    }
-    sql.truncate(sql.len() - 2);
     sql
 }
 
 /// Goes before each batch: limits how long a batch can hang, and makes errors readable.
 pub(super) fn begin_batch() -> String {
-    let [idle, results] = BATCH;
+    format!("SET {}, wait_timeout = {IDLE_SECONDS}, character_set_results = NULL", save(&BATCH))
+}
+
+/// Ends what [`begin_batch`] began, after a batch that failed; running it again changes nothing.
+pub(crate) fn end_batch() -> String {
+    format!("SET {}", put_back_if_saved(&BATCH))
+}
+
+/// Assignments that fail if a transaction is open, even one that Diesel never saw. Nothing of their
+/// `SET` is done then.
+///
+/// MySQL refuses the first one (error 1568): without `SESSION` it is for the next transaction alone,
+/// and gives it what it would have anyway. MariaDB refuses the value 2 (error 1231). On MariaDB 10.11
+/// an expression that fails by its value, such as a subquery of two rows, would not do: if `KILL QUERY`
+/// strikes while it is evaluated, the assignments go on.
+pub(super) const REFUSE_OPEN: &str = "@diesel_locks = 0 \
+     /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
+     /*M!100000 , autocommit = IF(@@in_transaction, 2, @@autocommit) */";
+
+/// The same, and switches autocommit off. Also fails if the session is still in a scope, because a
+/// guard was forgotten.
+pub(super) fn refuse_open_and_switch_off() -> String {
     format!(
-        "SET {}, {}, wait_timeout = {IDLE_SECONDS}, character_set_results = NULL",
-        idle.saved(),
-        results.saved()
+        "autocommit = IF({SCOPE} IS NOT NULL /*M!100000 OR @@in_transaction */, 2, 0) \
+         /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */"
     )
 }
 
-/// Ends what [`begin_batch`] began.
-pub(crate) fn end_batch() -> String {
-    put_back(&BATCH)
+/// Fails if a transaction is open.
+pub(crate) fn probe_open() -> String {
+    format!("SET {REFUSE_OPEN}")
 }
-
-pub(super) fn batch_variables() -> [Saved; 2] {
-    BATCH
-}
-
-/// A part of a `SET` that fails if any transaction is open, even one that Diesel never saw. MySQL
-/// refuses the assignment (error 1568): without `SESSION` it is for the next transaction alone, and
-/// gives it what it would have anyway. MariaDB fails to evaluate the expression (error 1242).
-/// Nothing of the statement is done then.
-pub(super) const REFUSE_OPEN: &str = "@diesel_locks = 0 \
-     /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
-     /*M!100000 , @diesel_locks = IF(@@in_transaction, (SELECT 1 UNION SELECT 2), 0) */";
 
 pub(super) fn enter_scope(scope: u64) -> String {
     format!("{SCOPE} = {scope}")
@@ -128,20 +143,34 @@ impl Ending {
 /// Ends a transaction without a commit, whatever the session's `completion_type` says.
 pub(crate) const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
 
+/// Unlocks tables. Commits, where the transaction was not ended before.
+pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
+
 /// Begins a transaction where none is open.
 ///
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
 pub(crate) fn begin(scope: u64) -> String {
     format!(
-        "{}; SET {REFUSE_OPEN}, {}; START TRANSACTION; {}; {}",
+        "{}; SET {REFUSE_OPEN}, {}; START TRANSACTION; {}; SET {}",
         begin_batch(),
         enter_scope(scope),
         savepoint(scope),
-        end_batch()
+        put_back(&BATCH)
     )
 }
 
 /// Ends it, if the savepoint is still there: something that ended the transaction has removed it.
 pub(crate) fn end(scope: u64, ending: Ending) -> String {
-    format!("{}; {}; {}; {}", begin_batch(), release_savepoint(scope), ending.sql(), end_batch())
+    format!(
+        "{}; {}; {}; SET {}, {SCOPE} = NULL",
+        begin_batch(),
+        release_savepoint(scope),
+        ending.sql(),
+        put_back(&BATCH)
+    )
+}
+
+/// Leaves the scope after a failure; running it again changes nothing.
+pub(crate) fn leave_scope() -> String {
+    format!("{}, {SCOPE} = NULL", end_batch())
 }

@@ -8,7 +8,7 @@ use diesel::result::Error as DieselError;
 use super::TableLock;
 use crate::error::{Error, OpenTransaction};
 use crate::scope::{Ending, Held};
-use crate::server_error::{ErrorKind, ServerError, close, number, retry_or_close};
+use crate::server_error::{ErrorKind, ServerError, number, retry_or_close};
 use crate::statement::{tables, transaction};
 use crate::timeout::table_wait_seconds;
 use crate::trace::AcquireSpan;
@@ -23,6 +23,7 @@ const KIND: &str = "table lock";
 pub(crate) struct HeldTables {
     tables: String,
     sentinel: Sentinel,
+    timed: bool,
 }
 
 impl Held for HeldTables {
@@ -35,7 +36,7 @@ impl Held for HeldTables {
     }
 
     async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        let batch = tables::end(self.sentinel.number(), ending);
+        let batch = tables::end(self.sentinel.number(), ending, self.timed);
         let restore = tables::restore();
         self.sentinel.end(ending, &batch, &clean_up(&restore), &self.tables, conn).await
     }
@@ -43,7 +44,7 @@ impl Held for HeldTables {
 
 /// `ROLLBACK` first: what may still be open would be committed by the others.
 fn clean_up(restore: &str) -> [&str; 3] {
-    [transaction::ROLLBACK, tables::UNLOCK, restore]
+    [transaction::ROLLBACK, transaction::UNLOCK, restore]
 }
 
 impl TableLock {
@@ -68,28 +69,47 @@ async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Erro
     lock.refuse_unusable()?;
     refuse_open(conn)?;
     let sentinel = Sentinel::new();
-    let held = HeldTables { tables: lock.list().to_string(), sentinel };
     let seconds = lock.timeout.map(table_wait_seconds);
+    let tables = lock.list().to_string();
+    let held = HeldTables { tables, sentinel, timed: seconds.is_some() };
     let batch = tables::begin(sentinel.number(), &lock.tables, seconds);
-    match conn.begin(&batch).await {
-        Ok(()) => Ok(held),
-        Err(DieselError::AlreadyInTransaction) => {
-            Err(Error::InTransaction { when: OpenTransaction::Before })
+    let mut is_retry = false;
+    loop {
+        let error = match conn.begin(&batch).await {
+            Ok(()) => return Ok(held),
+            Err(DieselError::AlreadyInTransaction) => {
+                return Err(Error::InTransaction { when: OpenTransaction::Before });
+            }
+            Err(error) => error,
+        };
+        let failed = ServerError::diagnose(error, conn).await;
+        let error = undo(&held, seconds, failed, conn).await.unwrap_or_else(|error| error);
+        let is_refused = matches!(error, Error::InTransaction { .. });
+        if is_retry || !is_refused || !end_forgotten(conn).await? {
+            return Err(error);
         }
-        Err(error) => {
-            let failed = ServerError::diagnose(error, conn).await;
-            Err(undo(&held.tables, seconds, failed, conn).await.unwrap_or_else(|error| error))
-        }
+        is_retry = true;
     }
+}
+
+/// Ends a lock whose guard was forgotten, unless its transaction is still open: whether it did.
+async fn end_forgotten(conn: &mut impl Wire) -> Result<bool, Error> {
+    if conn.batch(&transaction::probe_open()).await.is_err() {
+        return Ok(false);
+    }
+    retry_or_close(conn, transaction::UNLOCK).await?;
+    retry_or_close(conn, &tables::restore()).await?;
+    Ok(true)
 }
 
 /// After a failed batch, of which any statement may have been run: the error that says why.
 async fn undo(
-    tables: &str,
+    held: &HeldTables,
     seconds: Option<u64>,
     failed: ServerError,
     conn: &mut impl Wire,
 ) -> Result<Error, Error> {
+    let tables = held.tables.as_str();
     match failed.kind {
         ErrorKind::ConnectionLost => return Ok(failed.into_error(tables)),
         // Nothing else was run, and the transaction that is open is the caller's.
@@ -105,17 +125,14 @@ async fn undo(
         let session = number(conn, tables::WAIT_SECONDS).await.ok().flatten();
         timeout = session.map(Duration::from_secs);
     }
-    match number(conn, tables::IS_CHANGED).await {
-        Ok(Some(0)) => retry_or_close(conn, &tables::restore_batch()).await?,
-        Ok(_) => {
+    match held.sentinel.is_on(conn).await {
+        Ok(false) => retry_or_close(conn, &tables::restore_batch()).await?,
+        Ok(true) => {
             for statement in clean_up(&tables::restore()) {
                 retry_or_close(conn, statement).await?;
             }
         }
-        Err(error) => {
-            close(conn).await;
-            return Err(Error::ConnectionLost(error));
-        }
+        Err(error) => return Err(error),
     }
     Ok(match (failed.kind, timeout) {
         (ErrorKind::WaitTimeout, Some(timeout)) => {

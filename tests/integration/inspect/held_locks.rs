@@ -33,7 +33,7 @@ fn wherever_listed(db: &Database, mut body: impl FnMut()) {
 fn refused(conn: &mut MysqlConnection) -> String {
     match Lock::held_with_prefix("", conn) {
         Err(Error::Unsupported { remedy, what, .. }) => {
-            assert_eq!(what, "a list of held locks");
+            assert_eq!(what, "listing held locks");
             remedy
         }
         other => panic!("{other:?}"),

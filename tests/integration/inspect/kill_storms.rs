@@ -48,6 +48,7 @@ fn answer(query: Query, conn: &mut MysqlConnection) -> Option<String> {
         Ok(text) => Some(text),
         Err(unsupported @ Error::Unsupported { .. }) => Some(unsupported.to_string()),
         Err(Error::Interrupted { .. } | Error::Diesel(_)) => None,
+        Err(Error::ConnectionLost(_)) if conn.is_broken() => None,
         Err(error) => panic!("{error:?}"),
     }
 }

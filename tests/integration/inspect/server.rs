@@ -193,9 +193,9 @@ fn an_inspection_over_a_lost_connection_is_an_error() {
     admin.kill_connection(id);
     admin.until_gone(id);
     let lost = Server::inspect(&mut conn);
-    assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+    assert!(matches!(lost, Err(Error::ConnectionLost(_))), "{lost:?}");
     let lost = Lock::held_with_prefix("", &mut conn);
-    assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+    assert!(matches!(lost, Err(Error::ConnectionLost(_))), "{lost:?}");
 }
 
 alone! {

@@ -1,12 +1,13 @@
 //! Named locks and the database of the connection, which is part of their names.
 
 use std::thread;
+use std::time::Duration;
 
 use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use diesel_locks::{Error, Lock};
+use diesel_locks::{Error, Lock, LockGuard};
 
 use crate::support::alone;
 use crate::support::schema::{Database, audit_log};
@@ -89,45 +90,109 @@ fn a_guard_keeps_its_name_when_the_connection_uses_another_database() {
     assert_eq!(admin.holder(&db.full_name("lock")), None);
 }
 
-/// The servers run a prepared statement in the database in which it was prepared, even after `USE`.
-/// That includes Diesel's own queries, if they are cached.
-#[test]
-fn a_cached_statement_stays_in_the_database_in_which_it_was_prepared() {
-    let (db, other_db) = (Database::with_tables(), Database::with_tables());
-    let (mut conn, mut admin) = (db.connect(), Admin::new());
-    let id = connection_id(&mut conn);
-    let insert = |conn: &mut MysqlConnection| {
-        diesel::insert_into(audit_log::table)
-            .values(audit_log::message.eq("row"))
-            .execute(conn)
-            .unwrap()
-    };
-    insert(&mut conn);
-    Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
-    other_db.enter(&mut conn);
-
-    insert(&mut conn);
-    let rows = audit_log::table.count().get_result::<i64>(&mut db.connect()).unwrap();
-    assert_eq!(rows, 2, "Diesel's own query followed `USE`");
-    let _guard = Lock::new("lock").acquire(&mut conn).unwrap();
-    assert_eq!(admin.holder(&db.full_name("lock")), Some(id));
-}
-
 alone! {
-    fn statements_that_were_prepared_in_two_databases_acquire_no_lock() {
-        let (db, other_db) = (Database::new(), Database::new());
-        let lock = Lock::new("lock");
-        lock.acquire(&mut db.connect()).unwrap().release().unwrap();
-        let mut conn = db.connect();
-        // The library knows its database, so only the acquire and the release are prepared.
-        lock.acquire(&mut conn).unwrap().release().unwrap();
+    /// The servers run a prepared statement in the database in which it was prepared, even after `USE`.
+    /// That includes Diesel's own queries, if they are cached.
+    fn a_cached_statement_stays_in_the_database_in_which_it_was_prepared() {
+        let (db, other_db) = (Database::with_tables(), Database::with_tables());
+        let (mut conn, mut admin) = (db.connect(), Admin::new());
+        let id = connection_id(&mut conn);
+        let insert = |conn: &mut MysqlConnection| {
+            diesel::insert_into(audit_log::table)
+                .values(audit_log::message.eq("row"))
+                .execute(conn)
+                .unwrap()
+        };
+        insert(&mut conn);
+        Lock::new("lock").acquire(&mut conn).unwrap().release().unwrap();
         other_db.enter(&mut conn);
-        assert!(!lock.is_held(&mut conn).unwrap());
 
-        assert!(lock.try_acquire(&mut conn).unwrap().is_none());
-        let refused = lock.acquire(&mut conn).map(drop);
-        assert!(matches!(refused, Err(Error::Interrupted { .. })), "{refused:?}");
-        assert_eq!(count_and_release_locks(&mut conn), 0);
+        insert(&mut conn);
+        let rows = audit_log::table.count().get_result::<i64>(&mut db.connect()).unwrap();
+        assert_eq!(rows, 2, "Diesel's own query followed `USE`");
+        let _guard = Lock::new("lock").acquire(&mut conn).unwrap();
+        assert_eq!(admin.holder(&db.full_name("lock")), Some(id));
+    }
+
+    /// After `USE` some statements are cached for the one database, and some for the other, or for
+    /// none.
+    fn a_free_lock_is_acquired_after_use_whatever_was_prepared_before() {
+        type Prepare = fn(&mut MysqlConnection);
+        const LOCK: Lock = Lock::new("lock").timeout(Duration::from_secs(1));
+        const PREPARE: [(&str, Prepare); 6] = [
+            ("nothing", |_| {}),
+            ("acquire and release", |conn| drop(LOCK.acquire(conn))),
+            ("is_held", |conn| drop(LOCK.is_held(conn))),
+            ("is_still_held", |conn| {
+                let _ = LOCK.acquire(conn).map(|mut guard| guard.is_still_held());
+            }),
+            ("acquire and Lock::release", |conn| {
+                let _ = LOCK.acquire(conn).map(LockGuard::leak);
+                let _ = LOCK.release(conn);
+                // It may have been the lock of the other database.
+                Lock::release_all(conn).unwrap();
+            }),
+            ("transaction", |conn| drop(LOCK.transaction(conn, |_| Ok::<_, Error>(())))),
+        ];
+        let (db, other_db) = (Database::new(), Database::new());
+        let mut admin = Admin::new();
+        let names = [&db, &other_db].map(|db| db.full_name("lock"));
+        let mut calls = 0;
+        for (first_in_none, [here, there]) in
+            [false, true].into_iter().flat_map(|none| [(none, [&db, &other_db]), (none, [&other_db, &db])])
+        {
+            for (first, prepare_first) in PREPARE {
+                for (second, prepare_second) in PREPARE {
+                    for last_seen in [&db, &other_db] {
+                        let order = format!("{first} in {first_in_none}, {second}");
+                        let mut conn = server::connect();
+                        let id = connection_id(&mut conn);
+                        if !first_in_none {
+                            here.enter(&mut conn);
+                        }
+                        prepare_first(&mut conn);
+                        there.enter(&mut conn);
+                        prepare_second(&mut conn);
+                        here.enter(&mut conn);
+                        assert_eq!(count_and_release_locks(&mut conn), 0, "{order}");
+                        LOCK.acquire(&mut last_seen.connect()).unwrap().release().unwrap();
+
+                        let mut expect_held = |what: &str| {
+                            let holders = names.each_ref().map(|name| admin.holder(name));
+                            let held = holders.iter().flatten().copied().collect::<Vec<_>>();
+                            assert_eq!(held, [id], "{order}: {what}");
+                            calls += 1;
+                        };
+                        for what in ["try_acquire", "acquire", "acquire_owned"] {
+                            let guard = match what {
+                                "try_acquire" => LOCK.try_acquire(&mut conn).unwrap().expect(&order),
+                                "acquire" => LOCK.acquire(&mut conn).unwrap(),
+                                _ => LOCK.acquire_owned(&mut conn).unwrap(),
+                            };
+                            expect_held(what);
+                            guard.release().unwrap();
+                        }
+                        let ran = LOCK.try_with(&mut conn, |_| {
+                            expect_held("try_with");
+                            Ok::<_, Error>(())
+                        });
+                        assert!(ran.unwrap().is_some(), "{order}");
+                        LOCK.with(&mut conn, |_| {
+                            expect_held("with");
+                            Ok::<_, Error>(())
+                        })
+                        .unwrap();
+                        LOCK.transaction(&mut conn, |_| {
+                            expect_held("transaction");
+                            Ok::<_, Error>(())
+                        })
+                        .unwrap();
+                        assert_eq!(count_and_release_locks(&mut conn), 0, "{order}");
+                    }
+                }
+            }
+        }
+        println!("{calls} calls");
     }
 }
 

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
 use diesel_locks::{Error, Lock, with_lock};
 
-use crate::support::cuts::{Call, LOCK, cut_everywhere, warm};
+use crate::support::cuts::{Call, LOCK, cut_everywhere, in_body, warm};
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
@@ -35,13 +35,13 @@ const LOCKING: [(&str, Call); 13] = [
     ("#[with_lock]", |conn| {
         #[with_lock("lock")]
         fn body(conn: &mut MysqlConnection) -> Result<(), Error> {
-            conn.batch_execute("DO 0").map_err(Error::Diesel)
+            in_body(|| conn.batch_execute("DO 0")).map_err(Error::Diesel)
         }
         body(conn)
     }),
     ("transaction", |conn| {
         LOCK.transaction(conn, |conn| {
-            log(conn, "cut")?;
+            in_body(|| log(conn, "cut"))?;
             Ok(())
         })
     }),
@@ -110,7 +110,7 @@ fn a_waiter_that_loses_its_connection_leaves_the_lock_to_others() {
             admin.until_waiting(id);
             proxy.cut_now();
             let lost = waiting.join().unwrap();
-            assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+            assert!(matches!(lost, Err(Error::ConnectionLost(_))), "{lost:?}");
         });
         assert!(conn.is_broken());
         held.release().unwrap();
@@ -132,9 +132,9 @@ fn a_holder_that_loses_its_connection_gets_an_error_and_the_lock_is_free() {
         if dropped {
             drop(guard);
         } else {
-            assert!(matches!(guard.is_still_held(), Err(Error::Diesel(_))));
+            assert!(matches!(guard.is_still_held(), Err(Error::ConnectionLost(_))));
             let lost = guard.release().map(drop);
-            assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+            assert!(matches!(lost, Err(Error::ConnectionLost(_))), "{lost:?}");
         }
         assert!(conn.is_broken());
         admin.until_free(&db.full_name("lock"));
@@ -155,7 +155,7 @@ fn a_release_that_loses_its_connection_is_an_error_and_the_lock_is_free() {
                 drop(guard);
             } else {
                 let lost = guard.release().map(drop);
-                assert!(matches!(lost, Err(Error::Diesel(_))), "{cut:?}: {lost:?}");
+                assert!(matches!(lost, Err(Error::ConnectionLost(_))), "{cut:?}: {lost:?}");
             }
             assert!(proxy.was_cut());
             assert!(conn.is_broken());

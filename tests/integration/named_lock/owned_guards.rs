@@ -168,3 +168,38 @@ fn an_owned_guard_releases_when_its_thread_panics() {
     assert!(panicked.join().is_err());
     assert_eq!(admin.holder(&db.full_name("lock")), None);
 }
+
+#[test]
+fn a_busy_lock_is_no_error_and_the_connection_is_back_in_its_pool() {
+    let db = Database::new();
+    let (pool, mut holder) = (db.pool(1), db.connect());
+    let held = LOCK.acquire(&mut holder).unwrap();
+    assert!(LOCK.try_acquire_owned(pool.get().unwrap()).unwrap().is_none());
+    assert_eq!(pool.state().idle_connections, 1);
+    held.release().unwrap();
+
+    let guard: LockGuard<Pooled> = LOCK.try_acquire_owned(pool.get().unwrap()).unwrap().unwrap();
+    assert_eq!(pool.state().idle_connections, 0);
+    assert!(LOCK.try_acquire_owned(&mut holder).unwrap().is_none());
+    thread::spawn(move || drop(guard)).join().unwrap();
+    assert!(LOCK.try_acquire_owned(&mut holder).unwrap().is_some());
+    assert_eq!(count_and_release_locks(&mut pool.get().unwrap()), 0);
+}
+
+#[test]
+fn an_owned_try_that_fails_returns_the_connection() {
+    let db = Database::new();
+    let pool = db.pool(1);
+    let mut conn = pool.get().unwrap();
+    let id = connection_id(&mut conn);
+    let failed = Lock::new("").try_acquire_owned(conn).map(drop).unwrap_err();
+    let (error, mut conn) = failed.into_parts();
+    assert!(matches!(error, Error::InvalidName { .. }), "{error:?}");
+    assert_eq!(connection_id(&mut conn), id);
+    Admin::new().kill_connection(id);
+    Admin::new().until_gone(id);
+    let failed = LOCK.try_acquire_owned(conn).map(drop).unwrap_err();
+    assert!(matches!(failed.error(), Error::ConnectionLost(_)), "{failed:?}");
+    drop(failed);
+    assert_ne!(connection_id(&mut pool.get().unwrap()), id);
+}

@@ -12,6 +12,7 @@ use diesel_locks::{Error, Lock, TableLock};
 use crate::support::proxy::Proxy;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
+use crate::support::table_checks::{depth, has_open_transaction, is_broken};
 
 const LOCK: Lock = Lock::new("lock");
 
@@ -210,6 +211,130 @@ fn a_transaction_that_the_body_leaves_open_is_rolled_back() {
     assert_eq!(count_and_release_locks(&mut conn), 0);
     conn.transaction(write).unwrap();
     assert_eq!(rows(&mut other), 1);
+}
+
+/// Expects the error of a body that has ended its transaction, and a connection as it was before.
+#[track_caller]
+fn expect_ended<T: std::fmt::Debug>(
+    what: &str,
+    db: &Database,
+    ended: Result<T, Error>,
+    conn: &mut MysqlConnection,
+) {
+    match ended {
+        Err(Error::TransactionEnded { lock, .. }) => assert_eq!(lock, db.full_name("lock")),
+        other => panic!("{what}: {other:?}"),
+    }
+    expect_over(what, conn);
+}
+
+#[track_caller]
+fn expect_over(what: &str, conn: &mut MysqlConnection) {
+    assert!(!is_broken(conn), "{what}");
+    assert_eq!(depth(conn), Some(0), "{what}");
+    assert!(!has_open_transaction(conn), "{what}");
+    assert_eq!(count_and_release_locks(conn), 0, "{what}");
+}
+
+#[test]
+fn a_body_that_ends_the_transaction_gets_an_error_and_nothing_more_is_committed() {
+    let ends = [
+        ("COMMIT", 1),
+        ("ROLLBACK", 0),
+        ("BEGIN", 1),
+        ("CREATE TABLE more (id INT)", 1),
+        ("CREATE TABLE audit_log (id INT)", 1),
+        ("ANALYZE TABLE audit_log", 1),
+        ("COMMIT AND CHAIN", 1),
+        ("ROLLBACK AND CHAIN", 0),
+    ];
+    for (sql, committed) in ends {
+        for autocommit in [true, false] {
+            for answer in [Ok(()), Err(diesel::result::Error::NotFound)] {
+                let db = Database::with_tables();
+                let (mut conn, mut other) = (db.connect(), db.connect());
+                conn.batch_execute(&format!("SET autocommit = {autocommit}")).unwrap();
+                let fails = answer.is_err();
+                let ended = LOCK.transaction(&mut conn, |conn| {
+                    write(conn)?;
+                    let run = conn.batch_execute(sql);
+                    assert!(run.is_ok() || sql.contains("TABLE audit_log"), "{sql}: {run:?}");
+                    if !autocommit || sql == "BEGIN" || sql.ends_with("CHAIN") {
+                        write(conn)?;
+                    }
+                    answer
+                });
+                let what = format!("{sql}, autocommit {autocommit}");
+                if fails {
+                    assert_eq!(ended, Err(diesel::result::Error::NotFound), "{what}");
+                    expect_over(&what, &mut conn);
+                } else {
+                    expect_ended(&what, &db, ended.map_err(Error::from), &mut conn);
+                }
+                assert_eq!(rows(&mut other), committed, "{what}");
+            }
+        }
+    }
+}
+
+/// With these functions, Diesel knows that no transaction is open.
+#[test]
+fn a_body_that_ends_diesels_transaction_gets_an_error() {
+    use diesel::connection::{AnsiTransactionManager, TransactionManager};
+    type End = fn(&mut MysqlConnection) -> QueryResult<()>;
+    let ends: [(&str, End, i64); 2] = [
+        ("commit", AnsiTransactionManager::commit_transaction, 1),
+        ("rollback", AnsiTransactionManager::rollback_transaction, 0),
+    ];
+    for (what, end, committed) in ends {
+        let db = Database::with_tables();
+        let (mut conn, mut other) = (db.connect(), db.connect());
+        let ended = LOCK.transaction(&mut conn, |conn| {
+            write(conn)?;
+            end(conn)
+        });
+        expect_ended(what, &db, ended.map_err(Error::from), &mut conn);
+        assert_eq!(rows(&mut other), committed, "{what}");
+    }
+}
+
+/// InnoDB rolls the whole transaction back.
+#[test]
+fn a_body_that_ignores_a_deadlock_gets_an_error_and_nothing_is_committed() {
+    let db = Database::with_tables();
+    let (mut conn, mut other) = (db.connect(), db.connect());
+    let update = |conn: &mut MysqlConnection, id: i32| {
+        diesel::update(audit_log::table.find(id)).set(audit_log::message.eq("new")).execute(conn)
+    };
+    for _ in 0..2 {
+        write(&mut conn).unwrap();
+    }
+    let ids: Vec<i32> = audit_log::table.select(audit_log::id).load(&mut conn).unwrap();
+    conn.batch_execute("SET autocommit = 0").unwrap();
+    let ended = thread::scope(|threads| {
+        LOCK.transaction(&mut conn, |conn| {
+            update(conn, ids[0])?;
+            // With more writes, so that InnoDB chooses the other transaction.
+            other.batch_execute("BEGIN").unwrap();
+            for _ in 0..20 {
+                write(&mut other).unwrap();
+            }
+            update(&mut other, ids[1]).unwrap();
+            let (first, other) = (ids[0], &mut other);
+            let waiting = threads.spawn(move || {
+                update(other, first).unwrap();
+                other.batch_execute("ROLLBACK").unwrap();
+            });
+            let deadlock = update(conn, ids[1]);
+            assert!(deadlock.is_err(), "{deadlock:?}");
+            waiting.join().unwrap();
+            write(conn)
+        })
+    });
+    expect_ended("a deadlock", &db, ended.map_err(Error::from), &mut conn);
+    let messages: Vec<String> =
+        audit_log::table.select(audit_log::message).load(&mut db.connect()).unwrap();
+    assert_eq!(messages, ["row", "row"]);
 }
 
 #[test]

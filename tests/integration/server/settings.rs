@@ -5,13 +5,15 @@ mod scene;
 
 use std::time::Duration;
 
+use diesel::mysql::MysqlConnection;
 use diesel::r2d2::R2D2Connection;
+use diesel::result::Error as DieselError;
 use diesel_locks::{Error, TableLock};
 
 use self::scene::{LOCK, Scene};
 use crate::support::schema::audit_log;
 use crate::support::server::{self, connection_id};
-use crate::support::table_checks::log;
+use crate::support::table_checks::{depth, has_locked_tables, has_open_transaction, log};
 use crate::support::watchdog;
 
 /// The setting, its reset, and the user that connects.
@@ -45,7 +47,7 @@ fn every_call_works_under_an_administrators_settings() {
         let Some(mut scene) = Scene::new() else { return };
         let own = if server::is_mysql() { OF_MYSQL } else { OF_MARIADB };
         for (setting, back, user) in EVERYWHERE.iter().chain(own) {
-            // On MySQL the limit applies only to a `SELECT` without a hint.
+            // On MySQL this applies only to a `SELECT` without a hint.
             let cuts_waits = setting.starts_with("max_statement_time");
             scene.under(setting, back, |scene| {
                 scene.expect_all_calls_to_work(setting, user, cuts_waits);
@@ -72,9 +74,9 @@ fn an_idle_holder_that_the_server_disconnects_gets_an_error() {
             scene.admin.until_gone(tables_id);
 
             let lost = guard.release().map(drop);
-            assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+            assert!(matches!(lost, Err(Error::ConnectionLost(_))), "{lost:?}");
             let lost = tables.release().map(drop);
-            assert!(matches!(lost, Err(Error::Diesel(_))), "{lost:?}");
+            assert!(matches!(lost, Err(Error::ConnectionLost(_))), "{lost:?}");
             assert!(conn.is_broken());
             assert_eq!(scene.rows(), 0);
             LOCK.acquire_owned(pool.get().unwrap()).unwrap().release().unwrap();
@@ -84,40 +86,49 @@ fn an_idle_holder_that_the_server_disconnects_gets_an_error() {
     });
 }
 
-/// With `completion_type`, `COMMIT` and `ROLLBACK` begin another transaction or close the
+/// With `completion_type`, a plain `COMMIT` or `ROLLBACK` begins another transaction or closes the
 /// connection.
 #[test]
-fn a_commit_that_chains_or_disconnects_still_commits_and_releases() {
+fn completion_type_changes_nothing() {
     watchdog(|| {
         let Some(mut scene) = Scene::new() else { return };
         for completion in ["CHAIN", "RELEASE"] {
             let setting = format!("completion_type = '{completion}'");
             scene.under(&setting, "completion_type = 'NO_CHAIN'", |scene| {
-                let closes = completion == "RELEASE";
-                let before = scene.rows();
                 let mut conn = scene.server.connect("shop");
-                let ended = LOCK.transaction(&mut conn, |conn| log(conn, "named"));
-                // It was committed, but a closed connection cannot report that.
-                assert_eq!(ended.is_err(), closes, "{completion}: {ended:?}");
-                assert_eq!(conn.is_broken(), closes, "{completion}");
-                scene.admin.until_free("shop.lock");
-                assert_eq!(scene.rows(), before + 1, "{completion}");
-                // The library does not end the transaction that the commit has begun.
-                let again = LOCK.transaction(&mut conn, |_| Ok::<_, Error>(()));
-                assert_eq!(matches!(again, Err(Error::InTransaction { .. })), !closes, "{again:?}");
-
-                let mut conn = scene.server.connect("shop");
+                let id = connection_id(&mut conn);
                 let tables = TableLock::new().write::<audit_log::table>();
-                for count in 2..4 {
-                    let ended = tables.with(&mut conn, |conn| log(conn, "table"));
-                    assert_eq!(ended.is_err(), closes, "{completion}: {ended:?}");
-                    assert_eq!(conn.is_broken(), closes, "{completion}");
-                    let expected = if closes { 2 } else { count };
-                    assert_eq!(scene.rows(), before + expected, "{completion}");
+                let mut rows = scene.rows();
+                let mut expect = |scene: &mut Scene, conn: &mut MysqlConnection, written| {
+                    rows += written;
+                    assert_eq!(scene.rows(), rows, "{completion}");
+                    assert!(!conn.is_broken(), "{completion}");
+                    assert_eq!(connection_id(conn), id, "{completion}");
+                    assert_eq!(depth(conn), Some(0), "{completion}");
+                    assert!(!has_open_transaction(conn), "{completion}");
+                    assert!(!has_locked_tables(conn), "{completion}");
+                    assert_eq!(scene.admin.holder("shop.lock"), None, "{completion}");
+                };
+                for _ in 0..2 {
+                    LOCK.transaction(&mut conn, |conn| log(conn, "named")).unwrap();
+                    expect(scene, &mut conn, 1);
+                    let failed = LOCK.transaction(&mut conn, |conn| {
+                        log(conn, "rolled back")?;
+                        Err::<(), _>(DieselError::NotFound)
+                    });
+                    assert_eq!(failed, Err(DieselError::NotFound), "{completion}");
+                    expect(scene, &mut conn, 0);
+
+                    tables.with(&mut conn, |conn| log(conn, "table")).unwrap();
+                    expect(scene, &mut conn, 1);
+                    let mut guard = tables.acquire(&mut conn).unwrap();
+                    log(&mut guard, "rolled back").unwrap();
+                    guard.rollback().unwrap();
+                    expect(scene, &mut conn, 0);
                 }
-                let mut other = scene.server.connect("shop");
                 let timeout = Duration::from_secs(5);
-                assert!(tables.timeout(timeout).acquire(&mut other).is_ok(), "{completion}");
+                let mut other = scene.server.connect("shop");
+                tables.timeout(timeout).acquire(&mut other).unwrap().release().unwrap();
             });
         }
     });

@@ -1,7 +1,10 @@
 //! Calls whose connection is lost at each of their requests in turn.
 
+use std::cell::Cell;
+
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
+use diesel::result::Error as DieselError;
 use diesel_locks::{Error, Lock};
 
 use crate::support::proxy::{Cut, Proxy};
@@ -15,6 +18,29 @@ pub(crate) fn warm(db: &Database, proxy: &Proxy) -> MysqlConnection {
     let mut conn = db.connect_through(proxy);
     LOCK.acquire(&mut conn).unwrap().is_still_held().unwrap();
     conn
+}
+
+thread_local! {
+    static BODY_FAILED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a part of a call whose error is the body's own.
+pub(crate) fn in_body<T>(body: impl FnOnce() -> QueryResult<T>) -> QueryResult<T> {
+    let result = body();
+    BODY_FAILED.set(result.is_err());
+    result
+}
+
+/// Expects the error of a lost connection: the body's own if a statement in the body has failed,
+/// otherwise the library's.
+#[track_caller]
+pub(crate) fn expect_lost(result: &Result<(), Error>, place: &str) {
+    let expected = if BODY_FAILED.replace(false) {
+        matches!(result, Err(Error::Diesel(DieselError::DatabaseError(..))))
+    } else {
+        matches!(result, Err(Error::ConnectionLost(DieselError::DatabaseError(..))))
+    };
+    assert!(expected, "{place}: {result:?}");
 }
 
 pub(crate) type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
@@ -37,12 +63,13 @@ pub(crate) fn cut_everywhere(what: &str, call: Call) {
                 break;
             }
             let place = format!("{what}: {cut:?} at request {requests}");
-            assert!(matches!(result, Err(Error::Diesel(_))), "{place}: {result:?}");
+            expect_lost(&result, &place);
             assert!(conn.is_broken(), "{place}");
             admin.until_gone(id);
             assert!(LOCK.try_acquire(&mut db.connect()).unwrap().is_some(), "{place}");
             // The connection stays unusable.
-            assert!(LOCK.acquire(&mut conn).is_err(), "{place}");
+            let again = LOCK.acquire(&mut conn).map(drop);
+            assert!(matches!(again, Err(Error::ConnectionLost(_))), "{place}: {again:?}");
             requests += 1;
         }
         assert!(requests > 0, "{what}");

@@ -149,7 +149,7 @@ pub(crate) fn has_locked_tables(conn: &mut MysqlConnection) -> bool {
     let refused = diesel::select(sql::<Bool>("EXISTS (SELECT 1 FROM audit_log AS never_locked)"))
         .get_result::<bool>(conn)
         .is_err();
-    // Without autocommit the query itself has begun a transaction.
-    conn.batch_execute("ROLLBACK").unwrap();
+    // Without autocommit the query itself has begun a transaction. Whatever `completion_type` says.
+    conn.batch_execute("ROLLBACK AND NO CHAIN NO RELEASE").unwrap();
     refused
 }

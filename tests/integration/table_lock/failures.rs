@@ -75,6 +75,19 @@ fn a_missing_privilege_on_one_table_leaves_nothing_locked() {
 }
 
 #[test]
+fn a_user_without_the_privilege_to_lock_tables_is_told_what_to_grant() {
+    let db = Database::with_tables();
+    let user = User::with_only(&db, &[format!("SELECT, INSERT ON `{}`.*", db.name())]);
+    let mut conn = user.connect();
+    let error = fails(&db, &mut conn, &second_is_waited_for());
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("grant") && text.contains("`LOCK TABLES`"), "{text}");
+    assert!(text.contains("`audit_log` WRITE"), "{text}");
+    assert_all_free(&db);
+}
+
+#[test]
 fn a_read_only_session_can_lock_for_reading_only() {
     let db = Database::with_tables();
     let mut conn = db.connect();
@@ -154,7 +167,7 @@ fn a_connection_killed_while_waiting_leaves_nothing_locked() {
         admin.until_waiting(id);
         admin.kill_connection(id);
         let error = waiting.join().unwrap();
-        assert!(matches!(error, Error::Diesel(_) | Error::Interrupted { .. }), "{error:?}");
+        assert!(matches!(error, Error::ConnectionLost(_)), "{error:?}");
     });
     assert!(is_broken(&mut conn));
     held.release().unwrap();
@@ -196,7 +209,7 @@ fn a_connection_whose_session_cannot_be_restored_is_closed() {
         let id = connection_id(&mut conn);
         let mut guard = all_tables().acquire(&mut conn).unwrap();
         // A value that the server refuses stands for any reason why restoring may fail.
-        guard.batch_execute("SET sql_mode = 'STRICT_ALL_TABLES', @diesel_locks_wait = -1").unwrap();
+        guard.batch_execute("SET @diesel_locks_autocommit = 7").unwrap();
         end(guard);
         assert!(is_broken(&mut conn));
         admin.until_gone(id);

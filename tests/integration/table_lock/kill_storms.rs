@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_locks::Error;
+use diesel_locks::{Error, Lock};
 
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id};
@@ -102,7 +102,11 @@ fn storm(what: &'static str, call: Call) {
                 let result = call(&mut killer, &mut victim.conn);
                 failed += u32::from(result.is_err());
                 if let Err(error) = &result {
-                    let expected = matches!(error, Error::Interrupted { .. } | Error::Diesel(_));
+                    let expected = match error {
+                        Error::Interrupted { .. } | Error::Diesel(_) => true,
+                        Error::ConnectionLost(_) => is_broken(&mut victim.conn),
+                        _ => false,
+                    };
                     assert!(expected, "{what}: {error:?}");
                 }
                 if !victim.is_as_it_was(&db, &format!("{what}, try {n}: {result:?}")) {
@@ -164,9 +168,9 @@ fn a_killed_body_is_committed_or_rolled_back_as_a_whole() {
     });
 }
 
-#[test]
-fn a_refused_acquire_under_repeated_kills_leaves_the_open_transaction_alone() {
-    watchdog(|| {
+/// Kills while a call is refused because of an open transaction, which must stay open.
+fn refuse_in_a_storm(call: fn(&mut MysqlConnection) -> Result<(), Error>) {
+    watchdog(move || {
         let db = Database::with_tables();
         let mut killer = Killer { admin: Admin::new(), id: 0, delay: 0 };
         let (mut calls, mut kept) = (0, 0);
@@ -179,7 +183,7 @@ fn a_refused_acquire_under_repeated_kills_leaves_the_open_transaction_alone() {
             (killer.id, killer.delay) = (connection_id(&mut conn), calls);
             calls += 1;
             conn.batch_execute("BEGIN; INSERT INTO audit_log (message) VALUES ('open')").unwrap();
-            let refused = killer.during(|| all_tables().acquire(&mut conn).map(drop));
+            let refused = killer.during(|| call(&mut conn));
             assert!(refused.is_err());
             assert_eq!(logged(&db), [""; 0], "committed: {refused:?}");
             for _ in 0..2 {
@@ -193,4 +197,14 @@ fn a_refused_acquire_under_repeated_kills_leaves_the_open_transaction_alone() {
         }
         println!("{kept} of {calls} connections kept");
     });
+}
+
+#[test]
+fn a_refused_acquire_under_repeated_kills_leaves_the_open_transaction_alone() {
+    refuse_in_a_storm(|conn| all_tables().acquire(conn).map(drop));
+}
+
+#[test]
+fn a_refused_transaction_under_repeated_kills_leaves_the_open_transaction_alone() {
+    refuse_in_a_storm(|conn| Lock::new("lock").transaction(conn, |_| panic!("the body runs")));
 }

@@ -63,6 +63,21 @@ fn acquire(conn: &mut MysqlConnection) -> TableLockGuard<&mut MysqlConnection> {
     guard
 }
 
+/// Expects the error of a body that has ended its transaction.
+#[track_caller]
+fn expect_ended<E: Into<Error>>(ended: Result<(), E>) {
+    match ended.map_err(Into::into) {
+        Err(Error::TransactionEnded { lock, .. }) => assert_eq!(lock, all_tables_listed()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The tables as errors name them.
+fn all_tables_listed() -> String {
+    let statement = all_tables().to_string();
+    statement.strip_prefix("LOCK TABLES ").unwrap().to_owned()
+}
+
 fn begin_and_forget(conn: &mut MysqlConnection) {
     AnsiTransactionManager::begin_transaction(conn).unwrap();
 }
@@ -183,12 +198,10 @@ fn a_nested_transaction_left_open_by_a_caught_panic_is_rolled_back() {
 #[test]
 fn a_body_that_ends_the_transaction_itself_gets_an_error() {
     leaves_everything_as_it_was(Write::Committed, |conn| {
-        let ended = with(conn, AnsiTransactionManager::commit_transaction);
-        assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
+        expect_ended(with(conn, AnsiTransactionManager::commit_transaction));
     });
     leaves_everything_as_it_was(Write::RolledBack, |conn| {
-        let ended = with(conn, AnsiTransactionManager::rollback_transaction);
-        assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
+        expect_ended(with(conn, AnsiTransactionManager::rollback_transaction));
     });
 }
 
@@ -200,13 +213,17 @@ fn writes_after_the_end_of_the_transaction_are_rolled_back() {
         Ok(())
     }
     leaves_everything_as_it_was(Write::Committed, |conn| {
-        let ended = with(conn, ends_it_and_writes_more);
-        assert!(matches!(ended, Err(DieselError::NotInTransaction)), "{ended:?}");
+        expect_ended(with(conn, ends_it_and_writes_more));
     });
     leaves_everything_as_it_was(Write::Committed, |conn| {
         let mut guard = acquire(conn);
         ends_it_and_writes_more(&mut guard).unwrap();
-        guard.rollback().unwrap();
+        expect_ended(guard.rollback().map(drop));
+    });
+    leaves_everything_as_it_was(Write::Committed, |conn| {
+        let mut guard = acquire(conn);
+        ends_it_and_writes_more(&mut guard).unwrap();
+        expect_ended(guard.release().map(drop));
     });
     leaves_everything_as_it_was(Write::Committed, |conn| {
         let mut guard = acquire(conn);
@@ -215,11 +232,79 @@ fn writes_after_the_end_of_the_transaction_are_rolled_back() {
     });
 }
 
+/// Statements that end the transaction or unlock the tables, and what becomes of what was written
+/// before.
+const ENDS: [(&str, Write); 12] = [
+    ("COMMIT", Write::Committed),
+    ("ROLLBACK", Write::RolledBack),
+    ("BEGIN", Write::Committed),
+    ("START TRANSACTION", Write::Committed),
+    ("UNLOCK TABLES", Write::Committed),
+    ("LOCK TABLES audit_log WRITE", Write::Committed),
+    ("SET autocommit = 1", Write::Committed),
+    ("ANALYZE TABLE audit_log", Write::Committed),
+    ("ALTER TABLE audit_log COMMENT 'changed'", Write::Committed),
+    ("TRUNCATE audit_log", Write::RolledBack),
+    ("CREATE TABLE more (id INT)", Write::Committed),
+    ("DROP TABLE audit_log, no_such_table", Write::Committed),
+];
+
+/// Runs a statement that ends the transaction. Under the lock the servers refuse some of these, and
+/// end the transaction all the same.
+fn run_end(conn: &mut MysqlConnection, sql: &str) {
+    if let Err(refused) = conn.batch_execute(sql) {
+        assert!(sql.contains("TABLE"), "{sql}: {refused:?}");
+    }
+}
+
 #[test]
-fn a_body_that_unlocks_begins_or_locks_in_plain_sql_leaves_the_session_restored() {
-    for sql in ["UNLOCK TABLES", "BEGIN", "LOCK TABLES audit_log WRITE", "SET autocommit = 1"] {
-        leaves_everything_as_it_was(Write::Committed, |conn| {
-            with(conn, |conn| conn.batch_execute(sql)).unwrap();
+fn a_body_that_ends_the_transaction_in_plain_sql_gets_an_error_and_the_session_is_restored() {
+    for (sql, written) in ENDS {
+        leaves_everything_as_it_was(written, |conn| {
+            expect_ended(with(conn, |conn| {
+                run_end(conn, sql);
+                Ok(())
+            }));
+        });
+        leaves_everything_as_it_was(written, |conn| {
+            let mut guard = acquire(conn);
+            run_end(&mut guard, sql);
+            expect_ended(guard.release().map(drop));
+        });
+        leaves_everything_as_it_was(written, |conn| {
+            let mut guard = acquire(conn);
+            run_end(&mut guard, sql);
+            expect_ended(guard.rollback().map(drop));
+        });
+        leaves_everything_as_it_was(written, |conn| {
+            let mut guard = acquire(conn);
+            run_end(&mut guard, sql);
+            drop(guard);
+        });
+        // The body's own error takes precedence.
+        leaves_everything_as_it_was(written, |conn| {
+            let failed = with(conn, |conn| {
+                run_end(conn, sql);
+                Err(DieselError::NotFound)
+            });
+            assert_eq!(failed, Err(DieselError::NotFound), "{sql}");
+        });
+    }
+}
+
+#[test]
+fn writes_after_a_statement_that_ended_the_transaction_are_rolled_back() {
+    for (sql, written) in ENDS {
+        if sql == "SET autocommit = 1" {
+            // Each of them would be committed by the body.
+            continue;
+        }
+        leaves_everything_as_it_was(written, |conn| {
+            expect_ended(with(conn, |conn| {
+                run_end(conn, sql);
+                // `CREATE TABLE` is refused under the lock, and this is too if it was unlocked by it.
+                log(conn, "after the end").map(drop)
+            }));
         });
     }
 }

@@ -74,10 +74,12 @@ proptest! {
         rows in prop::collection::vec((bytes(), bytes()), 0..30),
     ) {
         let server = Variables::read(rows).server();
-        let known = server.flavor != Flavor::Unknown;
+        let known = [Flavor::MySql, Flavor::MariaDb, Flavor::Percona].contains(&server.flavor);
         prop_assert_eq!(server.name_limit.is_some(), known);
         prop_assert_eq!(server.names_differ_by_case.is_some(), known);
-        prop_assert_eq!(server.warnings().contains(&Warning::UnknownServer), !known);
+        let unknown = [Warning::UnknownServer, Warning::TiDb, Warning::Vitess];
+        let warned = server.warnings().iter().any(|warning| unknown.contains(warning));
+        prop_assert_eq!(warned, !known);
         prop_assert_eq!(server.warnings().contains(&Warning::Galera), server.galera);
     }
 
@@ -125,7 +127,7 @@ proptest! {
 }
 
 #[test]
-fn flavors_are_told_apart() {
+fn flavors_are_recognized_by_their_versions() {
     for (version, comment, expected) in [
         ("9.7.4-2", "(Debian)", Flavor::MySql),
         ("8.0.36", "MySQL Community Server - GPL", Flavor::MySql),
@@ -135,8 +137,8 @@ fn flavors_are_told_apart() {
         ("8.0.36-28.1", "Percona XtraDB Cluster (GPL), Release rel28", Flavor::Percona),
         ("10.11.19-MariaDB-0+deb12u1", "Debian 12", Flavor::MariaDb),
         ("5.5.5-10.6.1-MariaDB", "mariadb.org binary distribution", Flavor::MariaDb),
-        ("8.0.11-TiDB-v8.5.0", "TiDB Server (Apache License 2.0)", Flavor::Unknown),
-        ("8.0.30-Vitess", "Version: 19.0.0", Flavor::Unknown),
+        ("8.0.11-TiDB-v8.5.0", "TiDB Server (Apache License 2.0)", Flavor::TiDb),
+        ("8.0.30-Vitess", "Version: 19.0.0", Flavor::Vitess),
         ("5.7.32", "SingleStoreDB source distribution", Flavor::Unknown),
         ("next", "something else", Flavor::Unknown),
         ("", "", Flavor::Unknown),
@@ -154,7 +156,7 @@ fn a_usual_server_has_no_warnings() {
 }
 
 #[test]
-fn what_is_unsafe_is_warned_of() {
+fn everything_unsafe_has_a_warning() {
     for (more, expected) in [
         (&[("binlog_format", "STATEMENT"), ("log_bin", "ON")][..], Warning::StatementReplication),
         (&[("wsrep_on", "ON")], Warning::Galera),
@@ -164,8 +166,10 @@ fn what_is_unsafe_is_warned_of() {
         (&[("innodb_table_locks", "OFF")], Warning::NoInnodbTableLocks),
         (&[("innodb_deadlock_detect", "OFF")], Warning::NoDeadlockDetection),
         (&[("version", "5.6.51")], Warning::OneLockPerConnection),
-        (&[("version", "8.0.11-TiDB-v8.5.0")], Warning::UnknownServer),
-        // Whether it is a member this user may not see.
+        (&[("version", "8.0.11-TiDB-v8.5.0")], Warning::TiDb),
+        (&[("version", "8.0.30-Vitess")], Warning::Vitess),
+        (&[("version", "next")], Warning::UnknownServer),
+        // This user may not see whether it is a member.
         (&[("group_replication_group_name", "a")], Warning::GroupReplication),
         (
             &[("group_replication_group_name", "a"), (pseudo::MEMBER, "this ONLINE PRIMARY")],
@@ -175,12 +179,12 @@ fn what_is_unsafe_is_warned_of() {
         let warnings = with(MYSQL, more).server().warnings();
         assert_eq!(warnings, [expected], "{more:?}");
         let text = expected.to_string();
-        assert!(text.contains(": ") && !text.contains('\n') && !text.ends_with('.'), "{text}");
+        assert!(text.contains(". ") && !text.contains('\n') && !text.ends_with('.'), "{text}");
     }
 }
 
 #[test]
-fn what_is_configured_but_not_in_use_is_not_warned_of() {
+fn settings_that_are_not_in_use_have_no_warning() {
     for more in [
         &[("binlog_format", "STATEMENT"), ("log_bin", "OFF")][..],
         &[("binlog_format", "MIXED")],
@@ -210,6 +214,6 @@ fn the_remedy_is_the_one_that_helps() {
     assert!(nowhere(variables(MARIADB)).contains("INSTALL SONAME 'metadata_lock_info'"));
     let plugin = (pseudo::PLUGIN, "METADATA_LOCK_INFO");
     assert_eq!(with(MARIADB, &[plugin]).server().lock_listing, LockListing::Plugin);
-    // The plugin does not know who waits.
+    // The plugin does not list waiters.
     assert!(with(MARIADB, &[plugin]).waiter_listing().unwrap_err().contains("performance_schema"));
 }

@@ -84,7 +84,7 @@ alone! {
             }
             let conn = &mut db.connect_through(&proxy);
             Lock::held_with_prefix("", conn).unwrap();
-            // The survey is cached, the list is not.
+            // The inspection is cached, the list is not.
             for _ in 0..2 {
                 proxy.expect("held_with_prefix", 3, || {
                     Lock::held_with_prefix("", conn).unwrap();
@@ -92,7 +92,8 @@ alone! {
             }
             if !listings.plugin {
                 let _ = Lock::held_with_prefix("", &mut user.connect());
-                // The survey for unprivileged users is prepared, and then the cached one is used.
+                // The inspection for unprivileged users is prepared, and then the cached one is
+                // used.
                 proxy.expect("held_with_prefix after another user", 5, || {
                     Lock::held_with_prefix("", conn).unwrap();
                 });

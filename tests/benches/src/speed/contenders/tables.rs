@@ -1,6 +1,6 @@
 //! Table locks.
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::mysql::MysqlConnection;
 use diesel_locks::{Error, TableLock, with_table_lock};
 
@@ -21,6 +21,11 @@ const BY_HAND: [&str; 5] = [
     "SET autocommit = 1",
 ];
 
+/// The least that a program can send that uses Diesel's transactions: no statement is left out that it
+/// needs, and none is there for safety.
+const MINIMAL: [&str; 2] =
+    ["SET autocommit = 0; LOCK TABLES `locked` WRITE", "COMMIT; UNLOCK TABLES; SET autocommit = 1"];
+
 /// All of them, on connections to this address, the first one being the floor.
 pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
     vec![
@@ -39,6 +44,15 @@ pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
                 for batch in &batches {
                     conn.batch_execute(batch).unwrap();
                 }
+            })
+        },
+        {
+            let mut conn = connect(url);
+            Contender::new("Diesel, two minimal batches", move || {
+                AnsiTransactionManager::begin_transaction_sql(&mut conn, MINIMAL[0]).unwrap();
+                conn.batch_execute(MINIMAL[1]).unwrap();
+                *AnsiTransactionManager::transaction_manager_status_mut(&mut conn) =
+                    Default::default();
             })
         },
         {
