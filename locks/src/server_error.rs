@@ -169,9 +169,9 @@ async fn error_number(conn: &mut impl Wire) -> QueryResult<Option<u64>> {
 pub(crate) async fn number(conn: &mut impl Wire, expression: &str) -> QueryResult<Option<u64>> {
     let prepared = conn.row(Number(expression)).await;
     let Err(error) = prepared else { return prepared };
-    conn.batch(&statement::keep_signaled(expression)).await?;
-    let signaled = conn.batch(statement::SIGNAL).await;
-    retry_or_close(conn, &statement::transaction::end_batch()).await?;
+    let kept = conn.batch(&statement::keep_signaled(expression)).await;
+    let signaled = if kept.is_ok() { conn.batch(statement::SIGNAL).await } else { kept };
+    retry_or_close(conn, &statement::end_signaled()).await?;
     match signaled {
         Err(DieselError::DatabaseError(_, signal)) => match signal.message() {
             statement::SIGNALED_NULL => Ok(None),

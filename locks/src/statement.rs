@@ -44,13 +44,25 @@ pub(crate) const KEPT_ERROR: &str = "IF(@diesel_locks_errors = 0 \
 /// nothing more can be prepared.
 pub(crate) const SIGNAL: &str = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @diesel_locks_signaled";
 
-/// Goes before it, and [`transaction::end_batch`] after it. A message cannot be NULL.
+/// Goes before it, and makes it readable. A message cannot be NULL.
 pub(crate) fn keep_signaled(expression: &str) -> String {
     format!(
-        "{}, @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')",
-        transaction::begin_batch()
+        "SET {}, character_set_results = NULL, \
+         @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')",
+        transaction::save(&[SIGNALED_RESULTS])
     )
 }
+
+/// Goes after it; running it again changes nothing.
+pub(crate) fn end_signaled() -> String {
+    format!("SET {}", transaction::put_back_if_saved(&[SIGNALED_RESULTS]))
+}
+
+/// With a copy of its own, since a batch may have changed the variable, too.
+const SIGNALED_RESULTS: transaction::Saved = transaction::Saved {
+    copy: "@diesel_locks_signaled_results",
+    variable: "character_set_results",
+};
 
 /// The message that stands for NULL.
 pub(crate) const SIGNALED_NULL: &str = "NULL";
