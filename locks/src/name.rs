@@ -1,6 +1,8 @@
 //! The full name of a named lock, as the server knows it.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::RangeInclusive;
 use std::sync::{PoisonError, RwLock};
 
 /// A full name of more characters than this is shortened, where that is asked for: MySQL's maximum.
@@ -41,6 +43,22 @@ impl FullName {
     pub(crate) fn guess(name: &str, shorten: bool) -> Self {
         let database = LAST_DATABASE.read().unwrap_or_else(PoisonError::into_inner);
         Self::in_current(&database, name, shorten)
+    }
+
+    /// Another name for the same statement, most likely one that no other connection uses. It has at
+    /// most four characters, and no more than this one, so that the server accepts it too.
+    pub(crate) fn probe(&self) -> Self {
+        const PRIVATE_USE: RangeInclusive<u32> = 0xE000..=0xF8FF;
+        let prefix = self.checked.map_or(0, |database| database + 1);
+        let mut random = RandomState::new().build_hasher().finish();
+        let mut text = self.text[..prefix].to_owned();
+        for _ in self.text[prefix..].chars().take(4) {
+            let choices = u64::from(PRIVATE_USE.end() - PRIVATE_USE.start() + 1);
+            let choice = PRIVATE_USE.start() + u32::try_from(random % choices).unwrap_or(0);
+            text.push(char::from_u32(choice).unwrap_or('\u{E000}'));
+            random /= choices;
+        }
+        Self { text, ..*self }
     }
 
     fn new(text: String, checked: Option<usize>, shorten: bool) -> Self {
@@ -85,6 +103,17 @@ impl fmt::Display for FullName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_is_another_name_in_the_same_database_that_is_no_longer() {
+        let name = FullName::in_current("shop", "größe", false);
+        let probe = name.probe();
+        assert_ne!(probe.as_str(), name.probe().as_str());
+        assert!(probe.as_str().starts_with("shop."), "{probe}");
+        assert_eq!(probe.checked_database(), Some("shop"));
+        assert_eq!(probe.as_str().chars().count(), "shop.".len() + 4);
+        assert_eq!(FullName::in_current("a", "b", false).probe().as_str().chars().count(), 3);
+    }
 
     #[test]
     fn a_name_is_shortened_only_if_one_of_the_servers_would_refuse_it() {

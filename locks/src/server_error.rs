@@ -4,7 +4,7 @@ use diesel::result::{Error as DieselError, QueryResult};
 
 use crate::error::{Error, OpenTransaction};
 use crate::statement::{self, Number};
-use crate::wire::{Wire, hidden_error};
+use crate::wire::Wire;
 
 /// A failed statement, and what the server says of it.
 #[derive(Debug)]
@@ -135,24 +135,6 @@ impl ServerError {
     pub(crate) fn message(&self) -> String {
         self.error.to_string()
     }
-}
-
-/// Reads the answer to a query that may return no rows. In some character sets that is also what an
-/// error looks like, so the server is asked.
-pub(crate) async fn listed<Row>(
-    answer: QueryResult<Vec<Row>>,
-    conn: &mut impl Wire,
-) -> Result<Vec<Row>, ServerError> {
-    let rows = match answer {
-        Ok(rows) => rows,
-        Err(error) => return Err(ServerError::diagnose(error, conn).await),
-    };
-    if rows.is_empty() {
-        if let Ok(Some(number)) = error_number(conn).await {
-            return Err(ServerError { error: hidden_error(), kind: number.into() });
-        }
-    }
-    Ok(rows)
 }
 
 /// The number of the last error, unless the server keeps none. A warning's number is none: MySQL gives

@@ -28,9 +28,7 @@ pub(crate) trait Wire {
     /// Runs a query that returns one row.
     fn row<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Row>;
 
-    /// Runs a query that returns any number of rows. No row may be an error: see [`listed`].
-    ///
-    /// [`listed`]: crate::server_error::listed
+    /// Runs a query that returns at least one row: none is an error that Diesel has not seen.
     fn rows<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Vec<Row>>;
 
     /// Runs statements as text, one after the other.

@@ -54,6 +54,7 @@ mod connections {
 
 /// Queries about locks and servers.
 mod inspect {
+    mod autocommit;
     mod blockers;
     mod held_locks;
     mod holder;

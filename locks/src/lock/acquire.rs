@@ -102,9 +102,12 @@ async fn wait_for(
         }
         let stopped = wait.stopped(server_wait, started);
         let is_held_by_another = holder.is_some_and(|holder| holder != this);
-        let did_not_wait = name.checked_database().is_some() && stopped == Stopped::Interrupted;
-        let adds_up = is_held_by_another && !did_not_wait;
-        if cached && !adds_up && matches!(answer, Answer::NotAcquired) {
+        let was_never_tried = cached
+            && is_held_by_another
+            && stopped == Stopped::Interrupted
+            && is_stale(&name, conn).await?;
+        let is_unsettled = was_never_tried || !is_held_by_another;
+        if cached && is_unsettled && matches!(answer, Answer::NotAcquired) {
             // It was released just now, or it was never tried.
             cached = false;
             server_wait = wait.rest();
@@ -120,6 +123,21 @@ async fn wait_for(
             Stopped::Early => server_wait = wait.rest(),
             Stopped::Interrupted => return Err(Error::Interrupted { lock: name.to_string() }),
         }
+    }
+}
+
+/// Whether the statement that acquires was prepared in another database, so that it tries nothing.
+///
+/// MariaDB answers a wait that is killed in the same way, so a lock that is most likely free is tried.
+async fn is_stale(name: &FullName, conn: &mut impl Wire) -> Result<bool, Error> {
+    if name.checked_database().is_none() {
+        return Ok(false);
+    }
+    let probe = name.probe();
+    let acquire = Acquire::new(&probe, Duration::ZERO, false, true);
+    match get_lock(&acquire, conn).await? {
+        Answer::Acquired => release_once(&probe, conn).await.map(|_| false),
+        Answer::NotAcquired | Answer::CutShort => Ok(true),
     }
 }
 

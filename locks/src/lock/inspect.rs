@@ -1,5 +1,6 @@
 //! Who holds a named lock, who waits for it, and which locks are held.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::resolve::{error_for, resolve};
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
-use crate::server_error::{ErrorKind, ServerError, listed};
+use crate::server_error::{ErrorKind, ServerError};
 use crate::statement::inspect::{HeldRow, HeldWithPrefix, NameCase, OneProcess, Waiting};
 use crate::wire::{Wire, now};
 
@@ -165,14 +166,15 @@ async fn waiters(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Vec<Waiter>, E
     if !name.is_shortened() && !is_listed(name.as_str()) {
         return Err(not_listed(what, name.as_str()));
     }
-    let rows = conn.rows(Waiting { name: &name, case: server.name_case() }).await;
-    match listed(rows, conn).await {
-        Ok(rows) => {
-            let read = |(id, row)| Waiter { process: Process::read(id, row) };
-            Ok(rows.into_iter().map(read).collect())
-        }
-        Err(error) => Err(error_for(&name, error)),
-    }
+    let rows = match conn.rows(Waiting { name: &name, case: server.name_case() }).await {
+        Ok(rows) => rows,
+        Err(error) => return Err(error_for(&name, ServerError::diagnose(error, conn).await)),
+    };
+    let listed = rows.into_iter().filter(|(id, _)| *id != 0);
+    let mut waiters: Vec<_> =
+        listed.map(|(id, row)| Waiter { process: Process::read(id, row) }).collect();
+    waiters.sort_by_key(|waiter| (Reverse(waiter.process.in_state), waiter.process.id));
+    Ok(waiters)
 }
 
 async fn held_with_prefix(
@@ -188,9 +190,13 @@ async fn held_with_prefix(
         return Ok(BTreeMap::new());
     }
     let case = server.name_case();
-    let rows = conn.rows(HeldWithPrefix { listing, case, prefix }).await;
-    let rows: Vec<HeldRow> =
-        listed(rows, conn).await.map_err(|error| error.into_error("the list of held locks"))?;
+    let rows: Vec<HeldRow> = match conn.rows(HeldWithPrefix { listing, case, prefix }).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let error = ServerError::diagnose(error, conn).await;
+            return Err(error.into_error("the list of held locks"));
+        }
+    };
     let (database, held) = read_held(rows);
     let beginning = format!("{}.{prefix}", database.ok_or(Error::NoDatabase)?);
     // On MySQL no lock can have a name that it does not list.

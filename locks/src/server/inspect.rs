@@ -7,7 +7,7 @@ use diesel::result::QueryResult;
 use super::variables::Variables;
 use crate::error::Error;
 use crate::server_error::{ErrorKind, ServerError};
-use crate::statement::server::InspectServer;
+use crate::statement::server::{Autocommit, InspectServer};
 use crate::wire::Wire;
 
 /// Whether the user of the last inspection may not read `performance_schema`: the guess for the next
@@ -27,6 +27,14 @@ pub(crate) async fn inspect(conn: &mut impl Wire) -> Result<Variables, Error> {
             Err(_) => failed = Some(text),
         }
     }
+    let autocommit = has_autocommit(conn).await;
+    if let (Some(text), Err(_) | Ok(false)) = (failed, &autocommit) {
+        text.retire();
+    }
+    if !autocommit? {
+        // What follows would begin a transaction, and it may not be known whether one is open.
+        return inspect_without_autocommit(conn).await;
+    }
     let unprivileged = load_retried(InspectServer::unprivileged, conn).await;
     if let Some(text) = failed {
         let lacks_privilege =
@@ -35,9 +43,42 @@ pub(crate) async fn inspect(conn: &mut impl Wire) -> Result<Variables, Error> {
             text.retire();
         }
     }
-    let tables_locked = match unprivileged {
-        Ok(variables) if variables.is_complete() => return add_privileged(variables, conn).await,
-        // `performance_schema` is off on MySQL, and has no variables.
+    match unprivileged {
+        Ok(variables) if variables.is_complete() => add_privileged(variables, conn).await,
+        other => fall_back(other, conn).await,
+    }
+}
+
+async fn has_autocommit(conn: &mut impl Wire) -> Result<bool, Error> {
+    match conn.row(Autocommit::new()).await {
+        Ok(autocommit) => Ok(autocommit),
+        Err(error) => Err(ServerError::diagnose(error, conn).await.into_error(WHAT)),
+    }
+}
+
+async fn inspect_without_autocommit(conn: &mut impl Wire) -> Result<Variables, Error> {
+    let refused = match load_retried(InspectServer::privileged, conn).await {
+        Ok(variables) if variables.is_complete() => return Ok(variables),
+        other => other,
+    };
+    match refused {
+        Err(ServerError { kind: ErrorKind::Other | ErrorKind::NoPrivilege, .. }) => {
+            match load_retried(InspectServer::plain, conn).await {
+                Ok(variables) if variables.is_complete() => Ok(variables),
+                other => fall_back(other, conn).await,
+            }
+        }
+        other => fall_back(other, conn).await,
+    }
+}
+
+/// Where `performance_schema` cannot be read, because tables are locked, it is off, or there is none.
+async fn fall_back(
+    failed: Result<Variables, ServerError>,
+    conn: &mut impl Wire,
+) -> Result<Variables, Error> {
+    let tables_locked = match failed {
+        // It is off on MySQL, and has no variables.
         Ok(_) => false,
         Err(error) => match error.kind {
             ErrorKind::TableNotLocked => true,

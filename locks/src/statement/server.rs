@@ -3,7 +3,7 @@
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
-use diesel::sql_types::{Binary, Nullable};
+use diesel::sql_types::{Binary, Bool, Nullable};
 
 use super::{Statement, Text, Texts, cached_by_text};
 
@@ -29,11 +29,9 @@ macro_rules! variables {
     };
 }
 
-/// What everybody may ask. Of the two comments each server runs its own, so that one statement is
-/// one for both. <https://dev.mysql.com/doc/refman/8.4/en/comments.html>,
+/// What every user may read. Each server runs its own of the two comments, so that one statement
+/// serves both. <https://dev.mysql.com/doc/refman/8.4/en/comments.html>,
 /// <https://mariadb.com/docs/server/reference/sql-structure/comment-syntax>
-///
-/// `information_schema.TABLES` lists what the user may read.
 const PLAIN: &str = concat!(
     "SELECT CAST(VARIABLE_NAME AS BINARY), CAST(VARIABLE_VALUE AS BINARY) FROM \
      /*!80000 performance_schema.global_variables */ \
@@ -42,14 +40,24 @@ const PLAIN: &str = concat!(
     " UNION ALL SELECT _binary 'the plugin', CAST(PLUGIN_NAME AS BINARY) \
       FROM information_schema.PLUGINS \
       WHERE PLUGIN_NAME = 'METADATA_LOCK_INFO' AND PLUGIN_STATUS = 'ACTIVE' \
-      UNION ALL SELECT _binary 'a table', CAST(TABLE_NAME AS BINARY) \
-      FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' \
-      AND TABLE_NAME IN ('metadata_locks', 'threads', 'setup_instruments', 'setup_consumers')"
+      UNION ALL SELECT _binary 'always a row', _binary ''"
 );
 
-/// What only those may ask who may read `performance_schema`. The privileges for all of a statement
-/// are checked before any of it is run, so that this is another one.
-const PRIVILEGED: &str = " UNION ALL SELECT _binary 'the instrument', \
+/// Which tables the user may read: they are in this list. On MySQL it comes from tables of InnoDB, and
+/// with autocommit off a query of it begins a transaction.
+const READABLE: &str = " UNION ALL SELECT _binary 'a table', CAST(TABLE_NAME AS BINARY) \
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' \
+     AND TABLE_NAME IN ('metadata_locks', 'threads', 'setup_instruments', 'setup_consumers')";
+
+/// What only users with privileges on `performance_schema` may read. The privileges for a whole
+/// statement are checked before any of it is run, so this is another one.
+const PRIVILEGED: &str = " UNION ALL SELECT _binary 'a table', _binary 'metadata_locks' \
+     FROM (SELECT COUNT(*) FROM performance_schema.metadata_locks WHERE FALSE) AS readable \
+     UNION ALL SELECT _binary 'a table', _binary 'threads' \
+     FROM (SELECT COUNT(*) FROM performance_schema.threads WHERE FALSE) AS readable \
+     UNION ALL SELECT _binary 'a table', _binary 'setup_instruments' \
+     UNION ALL SELECT _binary 'a table', _binary 'setup_consumers' \
+     UNION ALL SELECT _binary 'the instrument', \
      CAST(ENABLED AS BINARY) FROM performance_schema.setup_instruments \
      WHERE NAME = 'wait/lock/metadata/sql/mdl' \
      UNION ALL SELECT _binary 'the consumer', CAST(ENABLED AS BINARY) \
@@ -62,13 +70,15 @@ const PRIVILEGED: &str = " UNION ALL SELECT _binary 'the instrument', \
 pub(crate) const ALL_ROWS: &str = " LIMIT 18446744073709551615";
 
 /// Works where the others do not: while tables are locked, without `performance_schema`, and on
-/// servers of others.
+/// third-party servers.
 const SHOW: &str = concat!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ", variables!());
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
     Privileged,
     Unprivileged,
+    /// Without what begins a transaction.
+    Plain,
     VariablesOnly,
 }
 
@@ -100,6 +110,10 @@ impl InspectServer {
         Self { extent: Extent::Unprivileged, text: TEXTS.current(), retires: true }
     }
 
+    pub(crate) fn plain() -> Self {
+        Self { extent: Extent::Plain, text: TEXTS.current(), retires: true }
+    }
+
     pub(crate) fn variables_only() -> Self {
         Self { extent: Extent::VariablesOnly, text: TEXTS.uncached(), retires: true }
     }
@@ -114,6 +128,11 @@ impl QueryFragment<Mysql> for InspectServer {
                 out.push_sql(ALL_ROWS);
             }
             Extent::Unprivileged => {
+                out.push_sql(PLAIN);
+                out.push_sql(READABLE);
+                out.push_sql(ALL_ROWS);
+            }
+            Extent::Plain => {
                 out.push_sql(PLAIN);
                 out.push_sql(ALL_ROWS);
             }
@@ -134,4 +153,33 @@ impl Statement for InspectServer {
     }
 }
 
-cached_by_text!(InspectServer);
+/// Whether autocommit is on. This query begins no transaction.
+#[derive(Debug)]
+pub(crate) struct Autocommit(Text);
+
+impl Autocommit {
+    pub(crate) fn new() -> Self {
+        static TEXTS: Texts = Texts::new();
+        Self(TEXTS.current())
+    }
+}
+
+impl QueryFragment<Mysql> for Autocommit {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT @@autocommit = 1 LIMIT 1");
+        self.0.push_end(&mut out);
+        Ok(())
+    }
+}
+
+impl Query for Autocommit {
+    type SqlType = Bool;
+}
+
+impl Statement for Autocommit {
+    fn text(&self) -> Option<Text> {
+        Some(self.0)
+    }
+}
+
+cached_by_text!(InspectServer, Autocommit);

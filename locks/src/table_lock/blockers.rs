@@ -8,7 +8,7 @@ use crate::lockable::TableName;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
-use crate::server_error::{ServerError, listed};
+use crate::server_error::ServerError;
 use crate::statement::inspect::{CurrentDatabase, OnTableRow, OnTables};
 use crate::wire::Wire;
 
@@ -73,20 +73,31 @@ pub(super) async fn blockers(
         Error::Unsupported { what: "listing the locks on a table".to_owned(), remedy }
     })?;
     let lowered = server.lowers_table_names();
-    let rows = conn.rows(OnTables { listing, tables: &tables, lowered }).await;
     let rows: Vec<OnTableRow> =
-        listed(rows, conn).await.map_err(|error| error.into_error(&lock.list().to_string()))?;
-    if rows.is_empty() && tables.iter().any(|table| table.database().is_none()) {
+        match conn.rows(OnTables { listing, tables: &tables, lowered }).await {
+            Ok(rows) => rows,
+            Err(error) => return Err(error_for(lock, error, conn).await),
+        };
+    let mut blockers: Vec<_> =
+        rows.into_iter().map(Blocker::read).filter(|blocker| blocker.process.id != 0).collect();
+    if blockers.is_empty() && tables.iter().any(|table| table.database().is_none()) {
         let database: Option<Vec<u8>> = match conn.row(CurrentDatabase).await {
             Ok(database) => database,
-            Err(error) => {
-                let error = ServerError::diagnose(error, conn).await;
-                return Err(error.into_error(&lock.list().to_string()));
-            }
+            Err(error) => return Err(error_for(lock, error, conn).await),
         };
         database.ok_or(Error::NoDatabase)?;
     }
-    Ok(rows.into_iter().map(Blocker::read).collect())
+    blockers.sort_by(|one, other| key(one).cmp(&key(other)));
+    Ok(blockers)
+}
+
+/// By which blockers are sorted.
+fn key(blocker: &Blocker) -> (Option<&str>, &str, u64) {
+    (blocker.table.database(), blocker.table.table(), blocker.process.id)
+}
+
+async fn error_for(lock: &TableLock, error: diesel::result::Error, conn: &mut impl Wire) -> Error {
+    ServerError::diagnose(error, conn).await.into_error(&lock.list().to_string())
 }
 
 #[cfg(test)]

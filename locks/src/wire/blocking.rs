@@ -105,11 +105,8 @@ impl Wire for MysqlConnection {
 
     fn rows<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Vec<Row>> {
         let text = query.text();
-        let rows = load(query, self);
-        if let (Ok([]), Some(text)) = (rows.as_deref(), text) {
-            // No row may be an error that Diesel does not see.
-            text.retire();
-        }
+        let rows = load(query, self)
+            .and_then(|rows| if rows.is_empty() { Err(hidden_error()) } else { Ok(rows) });
         ready(retire_failed(text, rows))
     }
 

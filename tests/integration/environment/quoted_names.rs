@@ -7,6 +7,7 @@ use diesel_locks::{Error, Lock, TableLock};
 use proptest::prelude::*;
 
 use super::character_sets::{session, settings};
+use crate::support::listings::Listings;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
 use crate::support::table_checks::{assert_all_free, depth, has_locked_tables, logged};
@@ -63,6 +64,7 @@ fn expect_no_injection(setting: &str, name: &str, db: &Database) {
 
 #[test]
 fn no_alias_and_no_table_name_runs_sql_in_any_character_set() {
+    let _listings = Listings::with_plugin();
     let db = set_up();
     for setting in settings() {
         for beginning in ["鍵", "é", "表", "ソ", "a", "\\"] {
@@ -106,6 +108,7 @@ proptest! {
         ending in CHARACTERS,
         in_body: bool,
     ) {
+        let _listings = Listings::with_plugin();
         let db = set_up();
         let name = format!("{beginning}{middle}{ending}` READ; UNLOCK TABLES; {INJECTED}");
         expect_no_injection(&setting, &name, &db);

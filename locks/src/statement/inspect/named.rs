@@ -86,7 +86,7 @@ impl Query for CurrentDatabase {
     type SqlType = Nullable<Binary>;
 }
 
-/// Who waits for a named lock.
+/// The connections that wait for a named lock, and a row with the ID 0.
 #[derive(Debug)]
 pub(crate) struct Waiting<'n> {
     pub(crate) name: &'n FullName,
@@ -104,7 +104,7 @@ impl QueryFragment<Mysql> for Waiting<'_> {
              AND threads.PROCESSLIST_ID IS NOT NULL AND CAST(locks.OBJECT_NAME AS BINARY) = ",
         );
         push_listed(out.reborrow(), self.case, |out| push_name(out, self.name))?;
-        out.push_sql(" ORDER BY threads.PROCESSLIST_TIME DESC, threads.PROCESSLIST_ID");
+        out.push_sql(" UNION ALL SELECT 0, NULL, NULL, NULL, NULL, NULL, NULL");
         out.push_sql(ALL_ROWS);
         Ok(())
     }

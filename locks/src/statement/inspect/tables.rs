@@ -11,7 +11,7 @@ use crate::statement::named::push_text;
 use crate::statement::never_cached;
 use crate::statement::server::ALL_ROWS;
 
-/// Which other connections hold or wait for metadata locks on tables. InnoDB's own threads, which
+/// The other connections that hold or wait for metadata locks on tables, and a row with the ID 0. InnoDB's own threads, which
 /// clean up behind all of them, have no number: 0 on MariaDB.
 #[derive(Debug)]
 pub(crate) struct OnTables<'t> {
@@ -28,7 +28,7 @@ pub(crate) type OnTableRow =
 impl QueryFragment<Mysql> for OnTables<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.unsafe_to_cache_prepared();
-        let (database, table, id) = match self.listing {
+        let (database, table) = match self.listing {
             Listing::PerformanceSchema => {
                 out.push_sql(
                     "SELECT CAST(locks.OBJECT_SCHEMA AS BINARY), CAST(locks.OBJECT_NAME AS BINARY), \
@@ -42,7 +42,7 @@ impl QueryFragment<Mysql> for OnTables<'_> {
                      AND locks.LOCK_STATUS IN ('GRANTED', 'PENDING') \
                      AND threads.PROCESSLIST_ID NOT IN (0, CONNECTION_ID())",
                 );
-                ("locks.OBJECT_SCHEMA", "locks.OBJECT_NAME", "threads.PROCESSLIST_ID")
+                ("locks.OBJECT_SCHEMA", "locks.OBJECT_NAME")
             }
             Listing::Plugin => {
                 out.push_sql(
@@ -57,7 +57,7 @@ impl QueryFragment<Mysql> for OnTables<'_> {
                      WHERE locks.LOCK_TYPE = 'Table metadata lock' \
                      AND locks.THREAD_ID NOT IN (0, CONNECTION_ID())",
                 );
-                ("locks.TABLE_SCHEMA", "locks.TABLE_NAME", "locks.THREAD_ID")
+                ("locks.TABLE_SCHEMA", "locks.TABLE_NAME")
             }
         };
         out.push_sql(" AND (FALSE");
@@ -68,8 +68,9 @@ impl QueryFragment<Mysql> for OnTables<'_> {
             self.push_equal(out.reborrow(), table, Some(name.table()))?;
             out.push_sql(")");
         }
-        out.push_sql(") ORDER BY ");
-        out.push_sql(&format!("{database}, {table}, {id}"));
+        out.push_sql(
+            ") UNION ALL SELECT NULL, NULL, NULL, FALSE, 0, NULL, NULL, NULL, NULL, NULL, NULL",
+        );
         out.push_sql(ALL_ROWS);
         Ok(())
     }

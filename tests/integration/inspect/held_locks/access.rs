@@ -92,9 +92,9 @@ alone! {
             }
             if !listings.plugin {
                 let _ = Lock::held_with_prefix("", &mut user.connect());
-                // The inspection for unprivileged users is prepared, and then the cached one is
+                // The two queries for unprivileged users are prepared, and then the cached one is
                 // used.
-                proxy.expect("held_with_prefix after another user", 5, || {
+                proxy.expect("held_with_prefix after another user", 7, || {
                     Lock::held_with_prefix("", conn).unwrap();
                 });
                 proxy.expect("held_with_prefix", 3, || {
