@@ -189,9 +189,18 @@ pub(crate) async fn retry_or_close(conn: &mut impl Wire, statement: &str) -> Res
             Err(_) if tries < TRIES => tries += 1,
             Err(error) => {
                 close(conn).await;
-                return Err(Error::ConnectionLost(error));
+                return Err(connection_lost(error));
             }
         }
+    }
+}
+
+/// The error for a connection that was closed after this one.
+pub(crate) fn connection_lost(error: DieselError) -> Error {
+    match Error::from(error) {
+        Error::Diesel(error) => Error::ConnectionLost(error),
+        // It was closed before.
+        error => error,
     }
 }
 

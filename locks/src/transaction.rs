@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diesel::result::Error as DieselError;
 
 use crate::error::{Error, OpenTransaction};
-use crate::server_error::{ErrorKind, ServerError, close, number, retry_or_close};
+use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
 use crate::statement::transaction as statements;
 pub(crate) use crate::statement::transaction::Ending;
 use crate::wire::Wire;
@@ -73,7 +73,7 @@ impl Sentinel {
             Ok(answer) => Ok(answer == Some(1)),
             Err(error) => {
                 close(conn).await;
-                Err(Error::ConnectionLost(error))
+                Err(connection_lost(error))
             }
         }
     }

@@ -5,7 +5,7 @@ use super::resolve::{error_for, inspect, inspect_uncached};
 use crate::error::Error;
 use crate::name::FullName;
 use crate::scope::{Ending, Held};
-use crate::server_error::{ErrorKind, ServerError, close, number, retry_or_close};
+use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
 use crate::statement::named::{RELEASE_ALL, Release, release_as_text};
 use crate::transaction::Transaction;
 use crate::wire::Wire;
@@ -141,7 +141,7 @@ pub(super) async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
             Err(_) if tries < 3 => tries += 1,
             Err(error) => {
                 close(conn).await;
-                return Err(Error::ConnectionLost(error));
+                return Err(connection_lost(error));
             }
         }
     }

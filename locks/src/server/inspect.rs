@@ -27,7 +27,9 @@ pub(crate) async fn inspect(conn: &mut impl Wire) -> Result<Variables, Error> {
             Err(_) => failed = Some(text),
         }
     }
-    let autocommit = has_autocommit(conn).await;
+    // Inside a transaction that Diesel knows, none is begun.
+    let autocommit =
+        if matches!(conn.depth(), Ok(0)) { has_autocommit(conn).await } else { Ok(true) };
     if let (Some(text), Err(_) | Ok(false)) = (failed, &autocommit) {
         text.retire();
     }
@@ -61,13 +63,16 @@ async fn inspect_without_autocommit(conn: &mut impl Wire) -> Result<Variables, E
         Ok(variables) if variables.is_complete() => return Ok(variables),
         other => other,
     };
-    match refused {
-        Err(ServerError { kind: ErrorKind::Other | ErrorKind::NoPrivilege, .. }) => {
-            match load_retried(InspectServer::plain, conn).await {
-                Ok(variables) if variables.is_complete() => Ok(variables),
-                other => fall_back(other, conn).await,
-            }
-        }
+    let tables_locked = match &refused {
+        Err(error) => match error.kind {
+            ErrorKind::TableNotLocked => true,
+            ErrorKind::Other | ErrorKind::NoPrivilege => false,
+            _ => return fall_back(refused, conn).await,
+        },
+        Ok(_) => return fall_back(refused, conn).await,
+    };
+    match load_retried(InspectServer::plain, conn).await {
+        Ok(variables) if variables.is_complete() => Ok(variables.on_connection(tables_locked)),
         other => fall_back(other, conn).await,
     }
 }

@@ -104,7 +104,7 @@ impl QueryFragment<Mysql> for Waiting<'_> {
              AND threads.PROCESSLIST_ID IS NOT NULL AND CAST(locks.OBJECT_NAME AS BINARY) = ",
         );
         push_listed(out.reborrow(), self.case, |out| push_name(out, self.name))?;
-        out.push_sql(" UNION ALL SELECT 0, NULL, NULL, NULL, NULL, NULL, NULL");
+        out.push_sql(" UNION ALL SELECT CAST(0 AS UNSIGNED), NULL, NULL, NULL, NULL, CAST(NULL AS SIGNED), NULL");
         out.push_sql(ALL_ROWS);
         Ok(())
     }

@@ -69,7 +69,8 @@ impl QueryFragment<Mysql> for OnTables<'_> {
             out.push_sql(")");
         }
         out.push_sql(
-            ") UNION ALL SELECT NULL, NULL, NULL, FALSE, 0, NULL, NULL, NULL, NULL, NULL, NULL",
+            ") UNION ALL SELECT NULL, NULL, NULL, FALSE, CAST(0 AS UNSIGNED), \
+             NULL, NULL, NULL, NULL, CAST(NULL AS SIGNED), NULL",
         );
         out.push_sql(ALL_ROWS);
         Ok(())
