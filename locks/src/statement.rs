@@ -52,6 +52,14 @@ pub(crate) fn keep_signaled(expression: &str) -> String {
 /// The message that stands for NULL.
 pub(crate) const SIGNALED_NULL: &str = "NULL";
 
+/// A batch that fails in its first statement, with [`ANSWER`] as the message. So `KILL QUERY` cannot
+/// strike between two statements.
+pub(crate) const ANSWERED_BATCH: &str =
+    "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'diesel_locks'; DO 0";
+
+/// The message of [`ANSWERED_BATCH`].
+pub(crate) const ANSWER: &str = "diesel_locks";
+
 /// Does nothing, if the connection lives.
 pub(crate) const NOTHING: &str = "DO 0";
 
