@@ -53,6 +53,12 @@ impl FullName {
         database.clone_into(&mut LAST_DATABASE.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Another name in the same database, which makes the same statement.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let prefix = self.checked_database().unwrap_or_default();
+        Self { text: [prefix, ".", name].concat(), ..self.clone() }
+    }
+
     /// The name for good, whatever database the connection uses later.
     pub(crate) fn settle(mut self) -> Self {
         self.checked = None;

@@ -101,14 +101,17 @@ async fn wait_for(
             return Ok(Outcome::Acquired(name.settle()));
         }
         let stopped = wait.stopped(server_wait, started);
-        let is_held_by_another = holder.is_some_and(|holder| holder != this);
-        let did_not_wait = name.checked_database().is_some() && stopped == Stopped::Interrupted;
-        let adds_up = is_held_by_another && !did_not_wait;
-        if cached && !adds_up && matches!(answer, Answer::NotAcquired) {
-            // It was released just now, or it was never tried.
-            cached = false;
-            server_wait = wait.rest();
-            continue;
+        if cached && matches!(answer, Answer::NotAcquired) {
+            let is_held_by_another = holder.is_some_and(|holder| holder != this);
+            let in_doubt = stopped == Stopped::Interrupted && name.checked_database().is_some();
+            let adds_up =
+                is_held_by_another && (!in_doubt || was_called(&acquire, this, conn).await?);
+            if !adds_up {
+                // It was released just now, or it was never tried.
+                cached = false;
+                server_wait = wait.rest();
+                continue;
+            }
         }
         match stopped {
             Stopped::AtTimeout => return Ok(Outcome::Busy { name, holder }),
@@ -120,6 +123,24 @@ async fn wait_for(
             Stopped::Early => server_wait = wait.rest(),
             Stopped::Interrupted => return Err(Error::Interrupted { lock: name.to_string() }),
         }
+    }
+}
+
+/// Whether a statement that acquired nothing called `GET_LOCK` at all. If it was prepared in another
+/// database than the one it checks, it did not. MariaDB answers in the same way if the wait was killed.
+///
+/// The same statement shows it, for a lock that no other connection uses.
+async fn was_called(acquire: &Acquire<'_>, this: u64, conn: &mut impl Wire) -> Result<bool, Error> {
+    let free = acquire.name().beside(&format!("diesel-locks-{this}"));
+    match get_lock(&acquire.at_once(&free), conn).await {
+        Ok(Answer::NotAcquired) => Ok(false),
+        Ok(Answer::Acquired | Answer::CutShort) => {
+            release_once(&free.settle(), conn).await?;
+            Ok(true)
+        }
+        // By the function: the database's name leaves no room.
+        Err(Error::InvalidName { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
