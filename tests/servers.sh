@@ -179,13 +179,17 @@ instance() {
 }
 
 # Writes a program that becomes a server of this kind, and prints its path.
-server_command() {
-    printf '#!/bin/sh\nexec %q instance %q "$@"\n' "$repository/dev" "$1" >"$temporary/$1.sh"
-    chmod +x "$temporary/$1.sh"
-    echo "$temporary/$1.sh"
+server_command() { dev_command instance "$1"; }
+
+# Writes a program that runs this command of ./dev, and prints its path.
+dev_command() {
+    local script=$temporary/${*: -1}.sh
+    printf '#!/bin/sh\nexec %q %s "$@"\n' "$repository/dev" "$*" >"$script"
+    chmod +x "$script"
+    echo "$script"
 }
 
-# Prints the version in the greeting of the server or router on PORT.
+# Prints the version in the greeting of the server on PORT.
 greeting() {
     local part='' LC_ALL=C
     exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
@@ -237,19 +241,21 @@ start_server() {
 
 # ---- Clusters ---------------------------------------------------------------------------------------
 
-# Sets the environment in which the tests start the nodes of both clusters.
+# Sets the environment in which the tests start the nodes of both clusters, and MySQL Router.
 prepare_clusters() {
     local library
-    need mariadb mysql || return 1
+    need mariadb mysql mysql-router || return 1
     library=$(find "$servers/mariadb" -name libgalera_smm.so -print -quit)
     if [[ -z $library ]]; then
         echo "target/servers/mariadb has no Galera; delete that folder to download it again" \
             >"$temporary/reason"
         return 1
     fi
-    export DIESEL_LOCKS_GALERA=$library DIESEL_LOCKS_MARIADB_COMMAND DIESEL_LOCKS_MYSQL_COMMAND
+    export DIESEL_LOCKS_GALERA=$library DIESEL_LOCKS_MARIADB_COMMAND DIESEL_LOCKS_MYSQL_COMMAND \
+        DIESEL_LOCKS_ROUTER_COMMAND
     DIESEL_LOCKS_MARIADB_COMMAND=$(server_command mariadb)
     DIESEL_LOCKS_MYSQL_COMMAND=$(server_command mysql)
+    DIESEL_LOCKS_ROUTER_COMMAND=$(dev_command router)
 }
 
 # ---- Oracle's client library ------------------------------------------------------------------------
@@ -274,15 +280,12 @@ oracle_client() {
 
 # ---- MySQL Router -----------------------------------------------------------------------------------
 
-# Starts MySQL Router in front of the server on PORT, with connection sharing `on` or `off`. Sets router
-# and router_port. End it with `end_group "$router"`.
-start_router() {
-    local destination=$1 sharing=$2 root=$servers/mysql-router loader libraries plugins tries
-    local folder=$temporary/router-$2
-    need mysql-router || return 1
+# Becomes MySQL Router on PORT, in front of the server on DESTINATION, with connection sharing `on` or
+# `off`, and its files in FOLDER.
+become_router() {
+    local folder=$1 port=$2 destination=$3 sharing=$4 root=$servers/mysql-router loader libraries plugins
     find_libraries "$root"
     plugins=$(dirname "$(find "$root/usr/lib" -name routing.so -print -quit)")
-    router_port=$(random_port)
     mkdir -p "$folder"
     cat >"$folder/router.conf" <<TEXT
 [DEFAULT]
@@ -296,7 +299,7 @@ level=info
 max_idle_server_connections=64
 [routing:classic]
 bind_address=127.0.0.1
-bind_port=$router_port
+bind_port=$port
 destinations=127.0.0.1:$destination
 routing_strategy=first-available
 protocol=classic
@@ -305,18 +308,6 @@ server_ssl_mode=DISABLED
 connection_sharing=$([[ $sharing == on ]] && echo 1 || echo 0)
 connection_sharing_delay=0
 TEXT
-    set -m
-    "$loader" --library-path "$libraries:$root/usr/lib/mysql-router" \
-        "$root/usr/bin/mysqlrouter" --config "$folder/router.conf" </dev/null &>"$folder/log" &
-    router=$!
-    set +m
-    for ((tries = 0; tries < 300; tries++)); do
-        if ! kill -0 "$router" 2>/dev/null; then break; fi
-        if greeting "$router_port" &>/dev/null; then return; fi
-        sleep 0.1
-    done
-    end_group "$router"
-    tail -n 30 "$folder/log" >&2
-    echo "the router did not start" >"$temporary/reason"
-    return 1
+    exec "$loader" --library-path "$libraries:$root/usr/lib/mysql-router" \
+        "$root/usr/bin/mysqlrouter" --config "$folder/router.conf"
 }

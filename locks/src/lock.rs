@@ -330,6 +330,7 @@ impl<'n> Lock<'n> {
     /// - [`Error::TransactionEnded`] if the body succeeds, but ended the transaction itself.
     /// - [`Error::NotHeld`] if the lock was lost before the end; it says whether the work was
     ///   committed.
+    /// - [`Error::Unsupported`] if a proxy refuses several statements in one request.
     /// - Otherwise the same as [`with`](Self::with).
     pub fn transaction<Conn, T, E>(
         &self,

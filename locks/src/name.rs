@@ -1,8 +1,6 @@
 //! The full name of a named lock, as the server knows it.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::ops::RangeInclusive;
 use std::sync::{PoisonError, RwLock};
 
 /// A full name of more characters than this is shortened, where that is asked for: MySQL's maximum.
@@ -45,22 +43,6 @@ impl FullName {
         Self::in_current(&database, name, shorten)
     }
 
-    /// Another name for the same statement, most likely one that no other connection uses. It has at
-    /// most four characters, and no more than this one, so that the server accepts it too.
-    pub(crate) fn probe(&self) -> Self {
-        const PRIVATE_USE: RangeInclusive<u32> = 0xE000..=0xF8FF;
-        let prefix = self.checked.map_or(0, |database| database + 1);
-        let mut random = RandomState::new().build_hasher().finish();
-        let mut text = self.text[..prefix].to_owned();
-        for _ in self.text[prefix..].chars().take(4) {
-            let choices = u64::from(PRIVATE_USE.end() - PRIVATE_USE.start() + 1);
-            let choice = PRIVATE_USE.start() + u32::try_from(random % choices).unwrap_or(0);
-            text.push(char::from_u32(choice).unwrap_or('\u{E000}'));
-            random /= choices;
-        }
-        Self { text, ..*self }
-    }
-
     fn new(text: String, checked: Option<usize>, shorten: bool) -> Self {
         let is_long = || text.len() > MOST_BYTES || text.chars().count() > MOST_CHARACTERS;
         let shortened = shorten && is_long();
@@ -69,6 +51,12 @@ impl FullName {
 
     pub(crate) fn remember_database(database: &str) {
         database.clone_into(&mut LAST_DATABASE.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Another name in the same database, which makes the same statement.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let prefix = self.checked_database().unwrap_or_default();
+        Self { text: [prefix, ".", name].concat(), ..self.clone() }
     }
 
     /// The name for good, whatever database the connection uses later.
@@ -103,17 +91,6 @@ impl fmt::Display for FullName {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_probe_is_another_name_in_the_same_database_that_is_no_longer() {
-        let name = FullName::in_current("shop", "größe", false);
-        let probe = name.probe();
-        assert_ne!(probe.as_str(), name.probe().as_str());
-        assert!(probe.as_str().starts_with("shop."), "{probe}");
-        assert_eq!(probe.checked_database(), Some("shop"));
-        assert_eq!(probe.as_str().chars().count(), "shop.".len() + 4);
-        assert_eq!(FullName::in_current("a", "b", false).probe().as_str().chars().count(), 3);
-    }
 
     #[test]
     fn a_name_is_shortened_only_if_one_of_the_servers_would_refuse_it() {

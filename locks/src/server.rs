@@ -98,8 +98,9 @@ pub enum Flavor {
     MariaDb,
     /// Percona Server or Percona `XtraDB` Cluster, which treat locks as MySQL does.
     Percona,
-    /// `TiDB`. Named locks cannot be acquired there: it has no `SELECT … INTO @variable`. Seen in its
-    /// sources, not tried.
+    /// `TiDB`. Named locks cannot be acquired there: it has no `SELECT … INTO @variable`. Table locks
+    /// lock nothing unless `enable-table-lock` is set: `LOCK TABLES` succeeds and is ignored. Seen in
+    /// its sources, not tried.
     TiDb,
     /// Vitess, on which `PlanetScale` runs too. Named locks cannot be acquired there, and table locks
     /// lock nothing: `LOCK TABLES` succeeds and is ignored. Seen in its sources, not tried.

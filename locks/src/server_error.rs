@@ -16,6 +16,8 @@ pub(crate) struct ServerError {
 /// What an error means for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
+    /// A proxy does not pass on several statements in one request.
+    BatchRefused,
     /// The connection is lost, and with it whatever it held.
     ConnectionLost,
     Deadlock,
@@ -102,10 +104,31 @@ impl ServerError {
         Self { error, kind }
     }
 
+    /// The same for a failed batch of several statements, which a proxy may have refused.
+    ///
+    /// MySQL Router with connection sharing does that (error 4501, measured on 9.7.4). The server,
+    /// which never saw the batch, reports no error, or that of an earlier statement.
+    pub(crate) async fn diagnose_batch(error: DieselError, conn: &mut impl Wire) -> Self {
+        let failed = Self::diagnose(error, conn).await;
+        let is_known = !matches!(failed.kind, ErrorKind::Other | ErrorKind::Unknown);
+        if is_known || !refuses_batches(conn).await {
+            return failed;
+        }
+        Self { kind: ErrorKind::BatchRefused, ..failed }
+    }
+
     /// The library's error for what has to do with this lock.
     pub(crate) fn into_error(self, lock: &str) -> Error {
         let lock = lock.to_owned();
         match self.kind {
+            ErrorKind::BatchRefused => Error::Unsupported {
+                what: "sending several statements in one request".to_owned(),
+                remedy: format!(
+                    "transactions under a lock and table locks need it, so connect to the server \
+                     itself, or switch off the proxy's connection sharing ({})",
+                    self.error
+                ),
+            },
             ErrorKind::ConnectionLost => Error::ConnectionLost(self.error),
             ErrorKind::Deadlock => Error::Deadlock { lock },
             ErrorKind::InTransaction => Error::InTransaction { when: OpenTransaction::Before },
@@ -173,6 +196,19 @@ async fn is_alive(conn: &mut impl Wire) -> bool {
         }
     }
     false
+}
+
+/// Whether batches of several statements do not reach the server, which answers this one with an error
+/// that names a savepoint.
+async fn refuses_batches(conn: &mut impl Wire) -> bool {
+    for _ in 0..TRIES {
+        match conn.batch(statement::ANSWERED_BATCH).await {
+            Err(DieselError::DatabaseError(_, answer))
+                if !answer.message().contains(statement::ANSWER) => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Runs a statement that must not be left undone: several times, and if it cannot be run at all,

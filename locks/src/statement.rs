@@ -67,6 +67,13 @@ const SIGNALED_RESULTS: transaction::Saved = transaction::Saved {
 /// The message that stands for NULL.
 pub(crate) const SIGNALED_NULL: &str = "NULL";
 
+/// A batch that fails in its first statement, so that `KILL QUERY` cannot strike between the two: there
+/// is no such savepoint. Not a `SIGNAL`, which MariaDB 10.11 refuses in UTF-16 and UTF-32.
+pub(crate) const ANSWERED_BATCH: &str = "RELEASE SAVEPOINT diesel_locks_batch; DO 0";
+
+/// What the server's message contains in every language, and no other message.
+pub(crate) const ANSWER: &str = "diesel_locks_batch";
+
 /// Does nothing, if the connection lives.
 pub(crate) const NOTHING: &str = "DO 0";
 

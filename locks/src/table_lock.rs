@@ -151,7 +151,8 @@ impl TableLock {
     /// - [`Error::Deadlock`], [`Error::Interrupted`].
     /// - [`Error::NoTables`], [`Error::InvalidName`], [`Error::NoDatabase`].
     /// - [`Error::Unsupported`] if the `LOCK TABLES` privilege is missing, a cluster's strict mode
-    ///   refuses table locks, or this is no MySQL connection.
+    ///   refuses table locks, a proxy refuses several statements in one request, or this is no MySQL
+    ///   connection.
     /// - [`Error::ConnectionLost`], and [`Error::Diesel`]: for example an unknown table.
     ///
     /// After an error nothing is locked, and the session is as it was.

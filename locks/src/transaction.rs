@@ -146,7 +146,7 @@ impl Transaction {
             }
             Err(error) => error,
         };
-        let failed = ServerError::diagnose(error, conn).await;
+        let failed = ServerError::diagnose_batch(error, conn).await;
         match failed.kind {
             ErrorKind::ConnectionLost => {}
             // Nothing else was run, and the transaction that is open is the caller's.

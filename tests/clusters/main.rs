@@ -10,6 +10,7 @@ mod free_port;
 mod galera;
 mod group_replication;
 mod node;
+mod router;
 #[path = "../integration/support/wait.rs"]
 mod wait;
 

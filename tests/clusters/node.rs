@@ -61,6 +61,10 @@ impl Node {
         MysqlConnection::establish(&self.url("shop")).unwrap()
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Connects without a default database.
     pub(crate) fn connect_outside(&self) -> MysqlConnection {
         MysqlConnection::establish(&self.url("")).unwrap()

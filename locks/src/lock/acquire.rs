@@ -101,17 +101,17 @@ async fn wait_for(
             return Ok(Outcome::Acquired(name.settle()));
         }
         let stopped = wait.stopped(server_wait, started);
-        let is_held_by_another = holder.is_some_and(|holder| holder != this);
-        let was_never_tried = cached
-            && is_held_by_another
-            && stopped == Stopped::Interrupted
-            && is_stale(&name, conn).await?;
-        let is_unsettled = was_never_tried || !is_held_by_another;
-        if cached && is_unsettled && matches!(answer, Answer::NotAcquired) {
-            // It was released just now, or it was never tried.
-            cached = false;
-            server_wait = wait.rest();
-            continue;
+        if cached && matches!(answer, Answer::NotAcquired) {
+            let is_held_by_another = holder.is_some_and(|holder| holder != this);
+            let in_doubt = stopped == Stopped::Interrupted && name.checked_database().is_some();
+            let adds_up =
+                is_held_by_another && (!in_doubt || was_called(&acquire, this, conn).await?);
+            if !adds_up {
+                // It was released just now, or it was never tried.
+                cached = false;
+                server_wait = wait.rest();
+                continue;
+            }
         }
         match stopped {
             Stopped::AtTimeout => return Ok(Outcome::Busy { name, holder }),
@@ -126,18 +126,21 @@ async fn wait_for(
     }
 }
 
-/// Whether the statement that acquires was prepared in another database, so that it tries nothing.
+/// Whether a statement that acquired nothing called `GET_LOCK` at all. If it was prepared in another
+/// database than the one it checks, it did not. MariaDB answers in the same way if the wait was killed.
 ///
-/// MariaDB answers a wait that is killed in the same way, so a lock that is most likely free is tried.
-async fn is_stale(name: &FullName, conn: &mut impl Wire) -> Result<bool, Error> {
-    if name.checked_database().is_none() {
-        return Ok(false);
-    }
-    let probe = name.probe();
-    let acquire = Acquire::new(&probe, Duration::ZERO, false, true);
-    match get_lock(&acquire, conn).await? {
-        Answer::Acquired => release_once(&probe, conn).await.map(|_| false),
-        Answer::NotAcquired | Answer::CutShort => Ok(true),
+/// The same statement shows it, for a lock that no other connection uses.
+async fn was_called(acquire: &Acquire<'_>, this: u64, conn: &mut impl Wire) -> Result<bool, Error> {
+    let free = acquire.name().beside(&format!("diesel-locks-{this}"));
+    match get_lock(&acquire.at_once(&free), conn).await {
+        Ok(Answer::NotAcquired) => Ok(false),
+        Ok(Answer::Acquired | Answer::CutShort) => {
+            release_once(&free.settle(), conn).await?;
+            Ok(true)
+        }
+        // By the function: the database's name leaves no room.
+        Err(Error::InvalidName { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{BinlogFormat, Flavor, GroupReplication, Server};
 pub enum Warning {
     /// An unrecognized server, which may treat locks differently.
     UnknownServer,
-    /// `TiDB`, where named locks cannot be acquired.
+    /// `TiDB`, where named locks cannot be acquired, and table locks lock nothing by default.
     TiDb,
     /// Vitess, where named locks cannot be acquired and table locks lock nothing.
     Vitess,
@@ -39,8 +39,8 @@ impl fmt::Display for Warning {
                  before you rely on them"
             }
             Self::TiDb => {
-                "this server is TiDB, where named locks cannot be acquired, because it has no SELECT \
-                 … INTO @variable. Use row locks there"
+                "this server is TiDB, where LOCK TABLES succeeds but locks nothing unless \
+                 enable-table-lock is set, and named locks cannot be acquired. Use row locks there"
             }
             Self::Vitess => {
                 "this server is Vitess, where LOCK TABLES succeeds but locks nothing, and named locks \

@@ -82,7 +82,7 @@ async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Erro
             }
             Err(error) => error,
         };
-        let failed = ServerError::diagnose(error, conn).await;
+        let failed = ServerError::diagnose_batch(error, conn).await;
         let error = undo(&held, seconds, failed, conn).await.unwrap_or_else(|error| error);
         let is_refused = matches!(error, Error::InTransaction { .. });
         if is_retry || !is_refused || !end_forgotten(conn).await? {

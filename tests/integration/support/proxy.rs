@@ -285,7 +285,8 @@ fn describe(packet: &[u8]) -> Option<String> {
     match command {
         // Ends the connection; sends a part of a long parameter; closes a statement.
         0x01 | 0x18 | 0x19 => None,
-        0x03 => Some(format!("query: {text}")),
+        // Oracle's client library puts a list of attributes before the text: none, in one set.
+        0x03 => Some(format!("query: {}", text.strip_prefix("\0\u{1}").unwrap_or(&text))),
         0x0e => Some("ping".to_owned()),
         0x16 => Some(format!("prepare: {text}")),
         0x17 => Some(format!("execute: statement {}", arguments[0])),

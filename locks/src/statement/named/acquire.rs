@@ -56,6 +56,17 @@ impl<'n> Acquire<'n> {
         Self { name, wait, text }
     }
 
+    /// The same statement, for a lock that is free.
+    pub(crate) fn at_once<'m>(&self, name: &'m FullName) -> Acquire<'m> {
+        let wait = match self.wait {
+            ServerWait::Seconds(_) => ServerWait::Seconds(0),
+            ServerWait::Hinted { milliseconds, .. } => {
+                ServerWait::Hinted { milliseconds, seconds: 0.0, next_second: 0 }
+            }
+        };
+        Acquire { name, wait, text: self.text }
+    }
+
     pub(crate) fn is_hinted(&self) -> bool {
         matches!(self.wait, ServerWait::Hinted { .. })
     }
