@@ -83,7 +83,7 @@ async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Erro
             Err(error) => error,
         };
         let failed = ServerError::diagnose_batch(error, conn).await;
-        let error = undo(&held, seconds, failed, conn).await.unwrap_or_else(|error| error);
+        let error = undo(lock, &held, seconds, failed, conn).await.unwrap_or_else(|error| error);
         let is_refused = matches!(error, Error::InTransaction { .. });
         if is_retry || !is_refused || !end_forgotten(conn).await? {
             return Err(error);
@@ -104,6 +104,7 @@ async fn end_forgotten(conn: &mut impl Wire) -> Result<bool, Error> {
 
 /// After a failed batch, of which any statement may have been run: the error that says why.
 async fn undo(
+    lock: &TableLock,
     held: &HeldTables,
     seconds: Option<u64>,
     failed: ServerError,
@@ -155,8 +156,20 @@ async fn undo(
             &failed,
             "in a cluster, a strict mode has to allow table locks, which are local to each node",
         ),
+        (ErrorKind::NameTooLong, _) => match longest_name(lock) {
+            Some(name) => Error::InvalidName { name: name.to_owned(), reason: failed.message() },
+            None => failed.into_error(tables),
+        },
         _ => failed.into_error(tables),
     })
+}
+
+/// The name that the server finds too long.
+fn longest_name(lock: &TableLock) -> Option<&str> {
+    let names = lock.tables.iter().flat_map(|table| {
+        [table.name.database(), Some(table.name.table()), table.alias.as_deref()]
+    });
+    names.flatten().max_by_key(|name| name.chars().count())
 }
 
 fn unsupported(tables: &str, failed: &ServerError, remedy: &str) -> Error {
