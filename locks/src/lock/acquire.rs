@@ -1,21 +1,129 @@
-//! Acquires a named lock: `GET_LOCK`, as often as it returns before it should.
+//! Acquires a named lock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::mysql::MysqlConnection;
 
-use super::Lock;
-use super::release::{HeldLock, KIND, release_once};
-use super::resolve::{error_for, inspect, inspect_uncached};
-use crate::error::Error;
-use crate::name::FullName;
-use crate::server_error::{ErrorKind, ServerError};
-use crate::statement::named::{Acquire, LockFunction};
-use crate::timeout::{Stopped, Timeout, Wait};
+use super::release::{HeldLock, KIND};
+use super::wait::{Outcome, wait_for};
+use super::{Lock, LockGuard};
+use crate::connection::{LockConnection, mysql};
+use crate::error::{AcquireOwnedError, Error};
+use crate::timeout::Timeout;
 use crate::trace::AcquireSpan;
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::{abandon_on_panic, now};
 
 impl Lock<'_> {
+    /// Acquires the lock, waiting up to the timeout. Dropping the guard releases it immediately.
+    ///
+    /// One round trip if the lock is free and the timeout is in whole seconds. The first use on a
+    /// connection prepares the statement, which is one more. In another database than that of the last
+    /// acquisition in this process it is three more, unless [`in_database`](Self::in_database) names
+    /// it.
+    ///
+    /// ```no_run
+    /// # use diesel::prelude::*;
+    /// # use diesel_locks::Lock;
+    /// # use std::time::Duration;
+    /// # diesel::table! { invoices (id) { id -> Integer, paid -> Bool, } }
+    /// # fn pay(conn: &mut MysqlConnection, n: i32) -> Result<(), diesel_locks::Error> {
+    /// let mut guard = Lock::new(&format!("invoice-{n}"))
+    ///     .timeout(Duration::from_millis(250))
+    ///     .acquire(conn)?;
+    /// diesel::update(invoices::table.find(n)).set(invoices::paid.eq(true)).execute(&mut *guard)?;
+    /// guard.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Timeout`] if another connection held the lock until the timeout.
+    /// - [`Error::Deadlock`]: the connection can go on, and keeps the locks it holds.
+    /// - [`Error::Interrupted`] if the wait was killed.
+    /// - [`Error::InvalidName`], [`Error::NoDatabase`].
+    /// - [`Error::Unsupported`] if this is no MySQL connection, or a cluster's strict mode refuses
+    ///   locks.
+    /// - [`Error::ConnectionLost`], [`Error::Diesel`].
+    ///
+    /// After an error the connection does not hold the lock.
+    pub fn acquire<'c, Conn>(&self, conn: &'c mut Conn) -> Result<LockGuard<&'c mut Conn>, Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        let held = self.hold(mysql(conn)?)?;
+        Ok(LockGuard::new(conn, held))
+    }
+
+    /// Acquires the lock if it is free. Returns `None` if another connection holds it.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`acquire`](Self::acquire), except that it never returns [`Error::Timeout`].
+    pub fn try_acquire<'c, Conn>(
+        &self,
+        conn: &'c mut Conn,
+    ) -> Result<Option<LockGuard<&'c mut Conn>>, Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        let held = self.try_hold(mysql(conn)?)?;
+        Ok(held.map(|held| LockGuard::new(conn, held)))
+    }
+
+    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one, a
+    /// [`MysqlConnection`], or a `Box` of any connection. Such a guard can be moved into a thread or
+    /// kept in a struct, and releases the lock before the connection goes back to its pool.
+    ///
+    /// ```no_run
+    /// # use diesel::prelude::*;
+    /// # use diesel_locks::Lock;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let conn = MysqlConnection::establish("mysql://…")?;
+    /// let mut guard = Lock::new("reindex").acquire_owned(conn)?;
+    /// std::thread::spawn(move || {
+    ///     diesel::sql_query("OPTIMIZE TABLE articles").execute(&mut *guard)
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The same as [`acquire`](Self::acquire), with the connection.
+    pub fn acquire_owned<Conn>(
+        &self,
+        mut conn: Conn,
+    ) -> Result<LockGuard<Conn>, AcquireOwnedError<Conn>>
+    where
+        Conn: LockConnection,
+    {
+        match mysql(&mut conn).and_then(|conn| self.hold(conn)) {
+            Ok(held) => Ok(LockGuard::new(conn, held)),
+            Err(error) => Err(AcquireOwnedError::new(error, conn)),
+        }
+    }
+
+    /// The same as [`try_acquire`](Self::try_acquire), for a guard that owns its connection. If
+    /// another connection holds the lock, the connection is dropped: a pooled one goes back to its
+    /// pool.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`try_acquire`](Self::try_acquire), with the connection.
+    pub fn try_acquire_owned<Conn>(
+        &self,
+        mut conn: Conn,
+    ) -> Result<Option<LockGuard<Conn>>, AcquireOwnedError<Conn>>
+    where
+        Conn: LockConnection,
+    {
+        match mysql(&mut conn).and_then(|conn| self.try_hold(conn)) {
+            Ok(held) => Ok(held.map(|held| LockGuard::new(conn, held))),
+            Err(error) => Err(AcquireOwnedError::new(error, conn)),
+        }
+    }
+
     /// Acquires the lock, waiting up to the timeout.
     pub(crate) fn hold(&self, conn: &mut MysqlConnection) -> Result<HeldLock, Error> {
         abandon_on_panic(conn, |conn| {
@@ -45,130 +153,5 @@ impl Lock<'_> {
             });
             span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })
         })
-    }
-}
-
-/// How a wait ended, under the name that was waited for.
-enum Outcome {
-    Acquired(FullName),
-    Busy { name: FullName, holder: Option<u64> },
-}
-
-async fn wait_for(
-    lock: &Lock<'_>,
-    timeout: Timeout,
-    conn: &mut impl Wire,
-) -> Result<Outcome, Error> {
-    let mut name = lock.guess()?;
-    let mut wait = Wait::start(timeout);
-    let mut server_wait = wait.first();
-    let mut hinted = false;
-    // Cached statements run in the database in which they were prepared. Where their answers do not
-    // add up, others settle it.
-    let mut cached = true;
-    loop {
-        let started = Instant::now();
-        let acquire = Acquire::new(&name, server_wait, hinted, cached);
-        let answer = get_lock(&acquire, conn).await?;
-        if matches!(answer, Answer::Acquired) {
-            return Ok(Outcome::Acquired(name.settle()));
-        }
-
-        let row =
-            if cached { inspect(&name, conn).await } else { inspect_uncached(&name, conn).await };
-        let (database, holder, this) = match row {
-            Ok(row) => row,
-            Err(error) => {
-                if matches!(answer, Answer::CutShort) {
-                    let _ = release_once(&name, conn).await;
-                }
-                return Err(error);
-            }
-        };
-        if cached && database.is_none() && name.checked_database().is_some() {
-            cached = false;
-            continue;
-        }
-        if let Some(corrected) = lock.correct(&name, database)? {
-            // Nothing was waited for.
-            name = corrected;
-            cached = false;
-            wait = Wait::start(timeout);
-            server_wait = wait.first();
-            continue;
-        }
-        if matches!(answer, Answer::CutShort) && holder == Some(this) {
-            return Ok(Outcome::Acquired(name.settle()));
-        }
-        let stopped = wait.stopped(server_wait, started);
-        if cached && matches!(answer, Answer::NotAcquired) {
-            let is_held_by_another = holder.is_some_and(|holder| holder != this);
-            let in_doubt = stopped == Stopped::Interrupted && name.checked_database().is_some();
-            let adds_up =
-                is_held_by_another && (!in_doubt || was_called(&acquire, this, conn).await?);
-            if !adds_up {
-                // It was released just now, or it was never tried.
-                cached = false;
-                server_wait = wait.rest();
-                continue;
-            }
-        }
-        match stopped {
-            Stopped::AtTimeout => return Ok(Outcome::Busy { name, holder }),
-            _ if matches!(answer, Answer::CutShort) && !acquire.is_hinted() => {
-                // By the session's own time limit, which the hint overrides.
-                hinted = true;
-                server_wait = wait.rest();
-            }
-            Stopped::Early => server_wait = wait.rest(),
-            Stopped::Interrupted => return Err(Error::Interrupted { lock: name.to_string() }),
-        }
-    }
-}
-
-/// Whether a statement that acquired nothing called `GET_LOCK` at all. If it was prepared in another
-/// database than the one it checks, it did not. MariaDB answers in the same way if the wait was killed.
-///
-/// The same statement shows it, for a lock that no other connection uses.
-async fn was_called(acquire: &Acquire<'_>, this: u64, conn: &mut impl Wire) -> Result<bool, Error> {
-    let free = acquire.name().beside(&format!("diesel-locks-{this}"));
-    match get_lock(&acquire.at_once(&free), conn).await {
-        Ok(Answer::NotAcquired) => Ok(false),
-        Ok(Answer::Acquired | Answer::CutShort) => {
-            release_once(&free.settle(), conn).await?;
-            Ok(true)
-        }
-        // By the function: the database's name leaves no room.
-        Err(Error::InvalidName { .. }) => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-/// How one call of `GET_LOCK` ended.
-enum Answer {
-    Acquired,
-    /// Not free, not tried on a wrong guess, or interrupted.
-    NotAcquired,
-    /// By the time limit in the hint: the server may have granted the lock at that very moment.
-    CutShort,
-}
-
-async fn get_lock(acquire: &Acquire<'_>, conn: &mut impl Wire) -> Result<Answer, Error> {
-    let name = acquire.name();
-    let error = match conn.call(acquire).await {
-        Ok(false) => return Ok(Answer::NotAcquired),
-        Ok(true) => return Ok(Answer::Acquired),
-        Err(error) => error,
-    };
-    let error = ServerError::diagnose(error, conn).await;
-    match error.kind {
-        ErrorKind::StatementTimeout => Ok(Answer::CutShort),
-        // The server may have granted the lock before it was interrupted. An error that it does not
-        // tell releases nothing: the connection may have held the lock before.
-        ErrorKind::Interrupted | ErrorKind::Undiagnosed => {
-            let _ = release_once(name, conn).await;
-            Err(error_for(name, error))
-        }
-        _ => Err(error_for(name, error)),
     }
 }

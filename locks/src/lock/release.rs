@@ -2,13 +2,46 @@
 
 use super::Lock;
 use super::resolve::{error_for, inspect, inspect_uncached};
+use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
 use crate::name::FullName;
 use crate::scope::{Ending, Held};
 use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
 use crate::statement::named::{RELEASE_ALL, Release, release_as_text};
 use crate::transaction::Transaction;
-use crate::wire::Wire;
+use crate::wire::{Wire, abandon_on_panic, now};
+
+impl Lock<'_> {
+    /// Releases a lock that was kept with [`LockGuard::leak`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotHeld`] if this connection does not hold it. [`Error::InvalidName`],
+    /// [`Error::NoDatabase`], [`Error::Interrupted`], [`Error::Unsupported`],
+    /// [`Error::ConnectionLost`] or [`Error::Diesel`]. The prefix is the connection's database now.
+    pub fn release<Conn>(&self, conn: &mut Conn) -> Result<(), Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        abandon_on_panic(mysql(conn)?, |conn| now(release(self, conn)))
+    }
+
+    /// Releases every named lock of this connection, whether acquired by this library or not. Returns
+    /// the number of locks, re-entries included.
+    ///
+    /// For connections that other code may have left locks on, such as one that was just taken from a
+    /// pool: r2d2 calls no hook when it takes a connection back. Two round trips.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConnectionLost`]: the connection is closed, which releases them too.
+    pub fn release_all<Conn>(conn: &mut Conn) -> Result<u64, Error>
+    where
+        Conn: LockConnection + ?Sized,
+    {
+        abandon_on_panic(mysql(conn)?, |conn| now(release_all(conn)))
+    }
+}
 
 /// The kind of lock, for `tracing`.
 pub(super) const KIND: &str = "named lock";
@@ -113,7 +146,7 @@ pub(super) async fn release_once(name: &FullName, conn: &mut impl Wire) -> Resul
 }
 
 /// Releases a lock that was kept by a guard's `leak`.
-pub(super) async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
+async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
     let guess = lock.guess()?;
     let released = release_once(&guess, conn).await;
     if let Ok(true) = released {
@@ -133,7 +166,7 @@ pub(super) async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(),
 }
 
 /// Releases every named lock of the connection: how many there were.
-pub(super) async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
+async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
     let mut tries = 1;
     loop {
         match number(conn, RELEASE_ALL).await {
