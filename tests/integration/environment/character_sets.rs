@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text, Unsigned};
 use diesel_locks::{Error, Lock, Server, TableLock};
 
+use crate::support::listings::Listings;
 use crate::support::schema::Database;
 use crate::support::server::{self, Admin, connection_id, count_and_release_locks};
 
@@ -176,6 +177,7 @@ fn a_lock_is_one_lock_in_every_character_set() {
 
 #[test]
 fn servers_and_locks_are_inspected_in_every_character_set() {
+    let _listings = Listings::with_plugin();
     let base = Database::new();
     let db = Database::named(&format!("{}größe鍵", base.name()));
     let mut holder = server::connect();

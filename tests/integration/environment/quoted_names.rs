@@ -7,6 +7,7 @@ use diesel_locks::{Error, Lock, TableLock};
 use proptest::prelude::*;
 
 use super::character_sets::{session, settings};
+use crate::support::listings::Listings;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
 use crate::support::table_checks::{assert_all_free, depth, has_locked_tables, logged};
@@ -25,6 +26,7 @@ fn set_up() -> Database {
 
 /// Names a table by each method in a session, and expects that nothing but the lock was run.
 fn expect_no_injection(setting: &str, name: &str, db: &Database) {
+    let _listings = Listings::with_plugin();
     let mut conn = db.connect();
     conn.batch_execute(setting).unwrap();
     let found = session(&mut conn);
