@@ -160,8 +160,8 @@ impl ServerError {
     }
 }
 
-/// Reads the answer to a query that may return no rows. In some character sets that is also what an
-/// error looks like, so the server is asked.
+/// Reads the answer to a query that returns one row at least. In some character sets, an error looks
+/// like an answer without rows.
 pub(crate) async fn listed<Row>(
     answer: QueryResult<Vec<Row>>,
     conn: &mut impl Wire,
@@ -170,12 +170,7 @@ pub(crate) async fn listed<Row>(
         Ok(rows) => rows,
         Err(error) => return Err(ServerError::diagnose(error, conn).await),
     };
-    if rows.is_empty() {
-        if let Ok(Some(number)) = error_number(conn).await {
-            return Err(ServerError { error: hidden_error(), kind: number.into() });
-        }
-    }
-    Ok(rows)
+    if rows.is_empty() { Err(ServerError::diagnose(hidden_error(), conn).await) } else { Ok(rows) }
 }
 
 /// The number of the last error, unless the server keeps none. A warning's number is none: MySQL gives

@@ -10,7 +10,9 @@ use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
 use crate::server_error::{ErrorKind, ServerError, listed};
-use crate::statement::inspect::{HeldRow, HeldWithPrefix, NameCase, OneProcess, Waiting};
+use crate::statement::inspect::{
+    HeldRow, HeldWithPrefix, NameCase, OneProcess, WaiterRow, Waiting,
+};
 use crate::wire::{Wire, now};
 
 /// MariaDB lists this many characters of a name, and accepts more.
@@ -168,8 +170,8 @@ async fn waiters(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Vec<Waiter>, E
     let rows = conn.rows(Waiting { name: &name, case: server.name_case() }).await;
     match listed(rows, conn).await {
         Ok(rows) => {
-            let read = |(id, row)| Waiter { process: Process::read(id, row) };
-            Ok(rows.into_iter().map(read).collect())
+            let read = |(id, row): WaiterRow| Some(Waiter { process: Process::read(id?, row) });
+            Ok(rows.into_iter().filter_map(read).collect())
         }
         Err(error) => Err(error_for(&name, error)),
     }

@@ -13,7 +13,7 @@ use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
-pub(crate) use self::named::{CurrentDatabase, HeldRow, HeldWithPrefix, Waiting};
+pub(crate) use self::named::{CurrentDatabase, HeldRow, HeldWithPrefix, WaiterRow, Waiting};
 pub(crate) use self::process::OneProcess;
 pub(crate) use self::tables::{OnTableRow, OnTables};
 
@@ -98,10 +98,19 @@ const DEPRECATED_PROCESSES: &str = "information_schema.PROCESSLIST AS process";
 const LOCKS: &str = "performance_schema.metadata_locks AS locks \
      JOIN performance_schema.threads AS threads ON threads.THREAD_ID = locks.OWNER_THREAD_ID";
 
+/// Makes one row of NULLs if there is nothing to list. So an answer without rows is an error that
+/// Diesel did not see. What is listed follows as a condition, and what is pushed ends in `ON …`.
+const ONE_ROW: &str = " FROM (SELECT 1) AS one_row LEFT JOIN ";
+
 fn push_locks_and_processes(mut out: AstPass<'_, '_, Mysql>) {
-    for sql in
-        [" FROM ", LOCKS, " LEFT JOIN ", PROCESSES, " ON process.ID = threads.PROCESSLIST_ID"]
-    {
+    for sql in [
+        ONE_ROW,
+        "(",
+        LOCKS,
+        " LEFT JOIN ",
+        PROCESSES,
+        " ON process.ID = threads.PROCESSLIST_ID) ON ",
+    ] {
         out.push_sql(sql);
     }
 }

@@ -30,17 +30,18 @@ pub struct Blocker {
 }
 
 impl Blocker {
-    fn read(((database, table, mode, granted, id), process): OnTableRow) -> Self {
+    /// `None` for the row that says that there are none.
+    fn read(((database, table, mode, granted, id), process): OnTableRow) -> Option<Self> {
         let (database, table) =
             (text(database).unwrap_or_default(), text(table).unwrap_or_default());
         let mode = text(mode).unwrap_or_default();
-        Self {
+        Some(Self {
             table: (database, table).into(),
             // As MariaDB's plugin writes it.
             mode: mode.strip_prefix("MDL_").map(str::to_owned).unwrap_or(mode),
-            granted,
-            process: Process::read(id, process),
-        }
+            granted: granted?,
+            process: Process::read(id?, process),
+        })
     }
 }
 
@@ -76,7 +77,8 @@ pub(super) async fn blockers(
     let rows = conn.rows(OnTables { listing, tables: &tables, lowered }).await;
     let rows: Vec<OnTableRow> =
         listed(rows, conn).await.map_err(|error| error.into_error(&lock.list().to_string()))?;
-    if rows.is_empty() && tables.iter().any(|table| table.database().is_none()) {
+    let blockers: Vec<_> = rows.into_iter().filter_map(Blocker::read).collect();
+    if blockers.is_empty() && tables.iter().any(|table| table.database().is_none()) {
         let database: Option<Vec<u8>> = match conn.row(CurrentDatabase).await {
             Ok(database) => database,
             Err(error) => {
@@ -86,7 +88,7 @@ pub(super) async fn blockers(
         };
         database.ok_or(Error::NoDatabase)?;
     }
-    Ok(rows.into_iter().map(Blocker::read).collect())
+    Ok(blockers)
 }
 
 #[cfg(test)]
@@ -102,10 +104,10 @@ mod tests {
             let listed = if plugin { format!("MDL_{mode}") } else { mode.clone() };
             let bytes = |text: &str| Some(text.as_bytes().to_vec());
             let row = (
-                (bytes("shop"), bytes("orders"), bytes(&listed), granted, 7),
+                (bytes("shop"), bytes("orders"), bytes(&listed), Some(granted), Some(7)),
                 (bytes("app"), None, None, bytes("Sleep"), Some(3), None),
             );
-            let blocker = Blocker::read(row);
+            let blocker = Blocker::read(row).unwrap();
             prop_assert_eq!(&blocker.mode, &mode);
             let verb = if granted { "holds" } else { "waits for" };
             prop_assert_eq!(

@@ -6,7 +6,8 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Unsigned};
 
 use super::{
-    LOCKS, Listing, NameCase, OF_THREAD, ProcessTypes, push_listed, push_locks_and_processes,
+    LOCKS, Listing, NameCase, OF_THREAD, ProcessRow, ProcessTypes, push_listed,
+    push_locks_and_processes,
 };
 use crate::name::FullName;
 use crate::statement::named::{push_name, push_text};
@@ -86,12 +87,15 @@ impl Query for CurrentDatabase {
     type SqlType = Nullable<Binary>;
 }
 
-/// Who waits for a named lock.
+/// Who waits for a named lock: one row at least.
 #[derive(Debug)]
 pub(crate) struct Waiting<'n> {
     pub(crate) name: &'n FullName,
     pub(crate) case: NameCase,
 }
+
+/// The connection, as it is listed.
+pub(crate) type WaiterRow = (Option<u64>, ProcessRow);
 
 impl QueryFragment<Mysql> for Waiting<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
@@ -100,7 +104,7 @@ impl QueryFragment<Mysql> for Waiting<'_> {
         out.push_sql(OF_THREAD);
         push_locks_and_processes(out.reborrow());
         out.push_sql(
-            " WHERE locks.OBJECT_TYPE = 'USER LEVEL LOCK' AND locks.LOCK_STATUS = 'PENDING' \
+            "locks.OBJECT_TYPE = 'USER LEVEL LOCK' AND locks.LOCK_STATUS = 'PENDING' \
              AND threads.PROCESSLIST_ID IS NOT NULL AND CAST(locks.OBJECT_NAME AS BINARY) = ",
         );
         push_listed(out.reborrow(), self.case, |out| push_name(out, self.name))?;
@@ -111,7 +115,7 @@ impl QueryFragment<Mysql> for Waiting<'_> {
 }
 
 impl Query for Waiting<'_> {
-    type SqlType = (Unsigned<BigInt>, ProcessTypes);
+    type SqlType = (Nullable<Unsigned<BigInt>>, ProcessTypes);
 }
 
 never_cached!(HeldWithPrefix<'_>, CurrentDatabase, Waiting<'_>);

@@ -5,13 +5,15 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Unsigned};
 
-use super::{Listing, OF_PROCESS, OF_THREAD, ProcessRow, ProcessTypes, push_locks_and_processes};
+use super::{
+    Listing, OF_PROCESS, OF_THREAD, ONE_ROW, ProcessRow, ProcessTypes, push_locks_and_processes,
+};
 use crate::lockable::TableName;
 use crate::statement::named::push_text;
 use crate::statement::never_cached;
 use crate::statement::server::ALL_ROWS;
 
-/// Which other connections hold or wait for metadata locks on tables. InnoDB's own threads, which
+/// Which other connections hold or wait for metadata locks on tables: one row at least. InnoDB's own threads, which
 /// clean up behind all of them, have no number: 0 on MariaDB.
 #[derive(Debug)]
 pub(crate) struct OnTables<'t> {
@@ -23,7 +25,7 @@ pub(crate) struct OnTables<'t> {
 
 /// Database, table, mode, whether it is held, connection.
 pub(crate) type OnTableRow =
-    ((Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, bool, u64), ProcessRow);
+    ((Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<bool>, Option<u64>), ProcessRow);
 
 impl QueryFragment<Mysql> for OnTables<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
@@ -38,7 +40,7 @@ impl QueryFragment<Mysql> for OnTables<'_> {
                 out.push_sql(OF_THREAD);
                 push_locks_and_processes(out.reborrow());
                 out.push_sql(
-                    " WHERE locks.OBJECT_TYPE = 'TABLE' \
+                    "locks.OBJECT_TYPE = 'TABLE' \
                      AND locks.LOCK_STATUS IN ('GRANTED', 'PENDING') \
                      AND threads.PROCESSLIST_ID NOT IN (0, CONNECTION_ID())",
                 );
@@ -50,11 +52,11 @@ impl QueryFragment<Mysql> for OnTables<'_> {
                      CAST(locks.LOCK_MODE AS BINARY), TRUE, CAST(locks.THREAD_ID AS UNSIGNED), ",
                 );
                 out.push_sql(OF_PROCESS);
+                out.push_sql(ONE_ROW);
                 out.push_sql(
-                    " FROM information_schema.METADATA_LOCK_INFO AS locks \
+                    "(information_schema.METADATA_LOCK_INFO AS locks \
                      LEFT JOIN information_schema.PROCESSLIST AS process \
-                     ON process.ID = locks.THREAD_ID \
-                     WHERE locks.LOCK_TYPE = 'Table metadata lock' \
+                     ON process.ID = locks.THREAD_ID) ON locks.LOCK_TYPE = 'Table metadata lock' \
                      AND locks.THREAD_ID NOT IN (0, CONNECTION_ID())",
                 );
                 ("locks.TABLE_SCHEMA", "locks.TABLE_NAME", "locks.THREAD_ID")
@@ -97,7 +99,13 @@ impl OnTables<'_> {
 
 impl Query for OnTables<'_> {
     type SqlType = (
-        (Nullable<Binary>, Nullable<Binary>, Nullable<Binary>, Bool, Unsigned<BigInt>),
+        (
+            Nullable<Binary>,
+            Nullable<Binary>,
+            Nullable<Binary>,
+            Nullable<Bool>,
+            Nullable<Unsigned<BigInt>>,
+        ),
         ProcessTypes,
     );
 }
