@@ -28,7 +28,7 @@ fn connect() -> MysqlConnection {
     MysqlConnection::establish(&url).unwrap()
 }
 
-/// With Oracle's libmysqlclient 9.5.0 and 9.7 the last insert fails with "Duplicate entry '1'", and is
+/// With Oracle's libmysqlclient (9.5.0, 9.7.4) the last insert fails with "Duplicate entry '1'", and is
 /// never sent. Diesel looks at `mysql_stmt_errno` after `mysql_stmt_bind_param`, and this library
 /// keeps the error of the last run until the statement is run again.
 #[test]
@@ -51,7 +51,7 @@ fn a_cached_insert_works_again_after_it_has_failed_once() {
 }
 
 /// With MariaDB Connector/C 3.3 the second call never returns, on MySQL and on MariaDB: the library
-/// waits for the rows of the first one. With Oracle's it fails as the insert above does.
+/// waits for the rows of the first one. With Oracle's it works.
 ///
 /// The server reports the name that is too long (error 4163, 3057 or 1059) only after it has begun to
 /// send the answer.
