@@ -10,6 +10,7 @@ use diesel::result::Error as DieselError;
 use diesel_locks::{Error, Lock, Server, TableLock};
 
 use super::character_sets::{session, settings};
+use crate::support::listings::Listings;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
 use crate::support::table_checks::{assert_all_free, depth, log};
@@ -140,6 +141,7 @@ fn a_killed_wait_is_an_interruption_in_every_character_set() {
 
 #[test]
 fn a_user_without_privileges_inspects_in_every_character_set() {
+    let _listings = Listings::with_plugin();
     let db = Database::with_tables();
     let user = User::new(&db, &[]);
     let plain = format!("{:?}", Server::inspect(&mut user.connect()).unwrap());

@@ -11,8 +11,8 @@ use crate::statement::named::push_text;
 use crate::statement::never_cached;
 use crate::statement::server::ALL_ROWS;
 
-/// The other connections that hold or wait for metadata locks on tables, and a row with the ID 0. InnoDB's own threads, which
-/// clean up behind all of them, have no number: 0 on MariaDB.
+/// The other connections that hold or wait for metadata locks on tables, and a row with the ID 0.
+/// InnoDB's own threads, which clean up behind all of them, have no ID: 0 on MariaDB.
 #[derive(Debug)]
 pub(crate) struct OnTables<'t> {
     pub(crate) listing: Listing,
