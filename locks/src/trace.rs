@@ -44,6 +44,7 @@ impl AcquireSpan {
     }
 
     /// Runs the wait inside of the span.
+    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "no one listens"))]
     pub(crate) fn in_scope<T>(&self, wait: impl FnOnce() -> T) -> T {
         #[cfg(feature = "tracing")]
         if let Some(span) = &self.span {
@@ -55,7 +56,10 @@ impl AcquireSpan {
     }
 
     /// Ends the span with how long the wait was, and its outcome.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "no one listens"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, clippy::unused_self, reason = "no one listens")
+    )]
     pub(crate) fn end<T>(
         self,
         result: Result<T, Error>,

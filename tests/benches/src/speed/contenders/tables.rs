@@ -51,8 +51,9 @@ pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
             Contender::new("Diesel, two minimal batches", move || {
                 AnsiTransactionManager::begin_transaction_sql(&mut conn, MINIMAL[0]).unwrap();
                 conn.batch_execute(MINIMAL[1]).unwrap();
-                *AnsiTransactionManager::transaction_manager_status_mut(&mut conn) =
-                    Default::default();
+                #[expect(clippy::default_trait_access, reason = "Diesel hides the type's name")]
+                let none_open = Default::default();
+                *AnsiTransactionManager::transaction_manager_status_mut(&mut conn) = none_open;
             })
         },
         {
