@@ -11,7 +11,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
-use diesel::sql_types::{Integer, Nullable, Text};
+use diesel::sql_types::{Integer, Text};
 
 diesel::table! {
     items (id) {
@@ -66,8 +66,6 @@ fn a_cached_select_works_again_after_it_has_failed_while_sending_rows() {
         assert!(too_long.is_err(), "{too_long:?}");
         done.send(lock("driver faults")).unwrap();
     });
-    match answer.recv_timeout(Duration::from_secs(10)) {
-        Ok(second) => assert_eq!(second, Ok(Some(1))),
-        Err(_) => panic!("the second call has not returned for ten seconds"),
-    }
+    let second = answer.recv_timeout(Duration::from_secs(10));
+    assert_eq!(second.expect("the second call has not returned for ten seconds"), Ok(Some(1)));
 }
