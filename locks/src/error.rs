@@ -196,11 +196,9 @@ fn describe_committed(committed: Option<bool>) -> &'static str {
 }
 
 impl Error {
-    /// Finds this library's error in another error or in one of its sources, also inside of
-    /// [`diesel::result::Error`].
-    ///
-    /// Diesel's error keeps it in a place that its `source` does not show, and neither does the
-    /// `chain` of an `anyhow::Error`.
+    /// Finds this library's error in another error or in one of its sources: in
+    /// [`diesel::result::Error`], in an enum that has a variant for that, in a boxed error or in an
+    /// `anyhow::Error`.
     ///
     /// ```
     /// use diesel_locks::Error;
@@ -216,10 +214,7 @@ impl Error {
             if let Some(found) = error.downcast_ref::<Self>() {
                 return Some(found);
             }
-            next = match error.downcast_ref::<DieselError>() {
-                Some(DieselError::QueryBuilderError(inner)) => Some(&**inner),
-                _ => error.source(),
-            };
+            next = error.source();
         }
         None
     }
@@ -229,8 +224,8 @@ impl From<DieselError> for Error {
     /// Returns the lock's error if Diesel's was made of one.
     fn from(error: DieselError) -> Self {
         match error {
-            DieselError::QueryBuilderError(inner) => match inner.downcast::<Error>() {
-                Ok(error) => *error,
+            DieselError::QueryBuilderError(inner) => match inner.downcast::<Carried>() {
+                Ok(carried) => carried.0,
                 Err(inner) => Self::Diesel(DieselError::QueryBuilderError(inner)),
             },
             error => Self::Diesel(error),
@@ -244,7 +239,20 @@ impl From<Error> for DieselError {
     fn from(error: Error) -> Self {
         match error {
             Error::Diesel(error) => error,
-            error => Self::QueryBuilderError(Box::new(error)),
+            error => Self::QueryBuilderError(Box::new(Carried(error))),
         }
+    }
+}
+
+/// The library's error inside of Diesel's, whose `source` is that of what is inside. So this shows the
+/// error once more as its source, where [`Error::find`] finds it even behind a variant that is
+/// `#[error(transparent)]`.
+#[derive(thiserror::Error)]
+#[error("{0}")]
+struct Carried(#[source] Error);
+
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }

@@ -134,6 +134,22 @@ question_mark_into!(an_owned_acquire_fails_into_an_enum, OwnedApp, keeps: true, 
 question_mark_into!(an_owned_acquire_fails_into_the_librarys_error, Error, keeps: false, |e| e);
 question_mark_into!(an_owned_acquire_fails_into_diesels_error, DieselError, keeps: false, |e| e);
 
+#[test]
+fn the_error_is_found_behind_a_transparent_variant_for_diesels() {
+    #[derive(Debug, thiserror::Error)]
+    enum Transparent {
+        #[error(transparent)]
+        Diesel(#[from] DieselError),
+    }
+    let error = Transparent::from(DieselError::from(Error::NoTables));
+    assert_eq!(error.to_string(), Error::NoTables.to_string());
+    assert!(matches!(Error::find(&error), Some(Error::NoTables)));
+    let error: anyhow::Error = error.into();
+    assert!(matches!(Error::find(&*error), Some(Error::NoTables)));
+    // Diesel's own errors are not the library's.
+    assert!(Error::find(&Transparent::from(DieselError::NotFound)).is_none());
+}
+
 /// An enum with both: what takes the lock, and what releases it.
 #[derive(Debug, thiserror::Error)]
 enum OwnedApp {
