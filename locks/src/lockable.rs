@@ -35,7 +35,7 @@ pub trait LockableTable {
     }
 }
 
-// Without this, a model that lacks the derive would be told that it is no Diesel table.
+// Without this, the message for a model that lacks the derive would say that it is no Diesel table.
 #[diagnostic::do_not_recommend]
 impl<T> LockableTable for T
 where

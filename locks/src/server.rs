@@ -64,11 +64,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Asks the server what it is. With autocommit off, this begins a transaction, as any query does.
+    /// Inspects the server. With autocommit off, no transaction is left open.
     ///
     /// One round trip, and one more to prepare the statement at the first use on a connection. Two if
-    /// this user's privileges differ from those of the previous caller, while tables are locked, or on
-    /// a server that is neither MySQL nor MariaDB.
+    /// this user may not read `performance_schema`, and some more if the previous caller's privileges
+    /// differ, while tables are locked, with autocommit off, or on a server that is neither MySQL nor
+    /// MariaDB.
     ///
     /// # Errors
     ///

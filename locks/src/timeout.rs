@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_timeout_is_reached_by_the_clients_clock_only() {
-        let limit = Timeout::After(10 * SECOND);
-        let judge = |elapsed| judge(limit, elapsed, 10 * SECOND, elapsed);
+        let timeout = Timeout::After(10 * SECOND);
+        let judge = |elapsed| judge(timeout, elapsed, 10 * SECOND, elapsed);
         assert_eq!(judge(10 * SECOND), Stopped::AtTimeout);
         assert_eq!(judge(Duration::from_millis(9_995)), Stopped::Early);
         assert_eq!(judge(9 * SECOND), Stopped::Interrupted);

@@ -1,4 +1,4 @@
-//! Diesel's transactions under a lock, and the sentinel that tells whether one is still the same.
+//! Diesel's transactions under a lock, and the sentinel that shows whether one is still open.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -19,7 +19,7 @@ pub(crate) struct TableReference {
 }
 
 impl TableReference {
-    /// By what the server tells the tables of one lock apart, as far as the client can know.
+    /// The name by which the server distinguishes the tables of one lock, as far as the client knows.
     fn identity(&self) -> (Option<&str>, &str) {
         (self.name.database(), self.alias.as_deref().unwrap_or(self.name.table()))
     }

@@ -1,4 +1,4 @@
-//! Asks the server about itself.
+//! Inspects the server itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -47,12 +47,12 @@ impl Variables {
         variables
     }
 
-    /// Of a connection that has locked tables, or has not.
+    /// Sets whether the connection has locked tables.
     pub(super) fn on_connection(self, tables_locked: bool) -> Self {
         Self { tables_locked, ..self }
     }
 
-    /// For a user who may read less than it seemed.
+    /// Forgets what the user seemed to be allowed to read.
     pub(super) fn without_privilege(self) -> Self {
         Self { readable: Vec::new(), ..self }
     }

@@ -56,7 +56,7 @@ impl TableLock {
         })
     }
 
-    /// Refuses what no server needs to be asked about.
+    /// Refuses what no server would accept.
     pub(super) fn refuse_unusable(&self) -> Result<(), Error> {
         if let Some((name, reason)) = self.tables.invalid() {
             return Err(Error::InvalidName { name: name.to_owned(), reason: reason.to_owned() });

@@ -11,7 +11,7 @@ use crate::statement::{Statement, Text, Texts, cached_by_text};
 
 static TEXTS: Texts = Texts::new();
 
-/// `IS_USED_LOCK`, with what else tells who and where the connection is.
+/// `IS_USED_LOCK`, with the connection's database and ID.
 #[derive(Debug)]
 pub(crate) struct Inspect<'n> {
     name: &'n FullName,
