@@ -59,7 +59,8 @@ impl Lock<'_> {
     ///
     /// Eight round trips without those of the body. Transactions inside the body become savepoints,
     /// as Diesel does it. In one of Diesel's test transactions the transaction itself is a savepoint.
-    /// Diesel's instrumentation sees the transaction begin, and its end only as a query.
+    /// Diesel's instrumentation sees the transaction begin, and its end only as a query. Tables that
+    /// were locked before with `LOCK TABLES` in plain SQL are unlocked, as by every `BEGIN`.
     ///
     /// # Errors
     ///

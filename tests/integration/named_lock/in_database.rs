@@ -14,6 +14,22 @@ use crate::support::server::{self, Admin, connection_id, count_and_release_locks
 static INVOICE: Lock = Lock::new("invoice").in_database("tenant_42").timeout(Duration::ZERO);
 
 #[test]
+fn a_dot_may_be_part_of_the_database_or_of_the_name() {
+    let db = Database::new();
+    let (mut conn, mut other) = (db.connect(), db.connect());
+    let database = format!("{}.b", db.name());
+    let name = "b.c";
+    let id = connection_id(&mut other);
+    let _held = Lock::new("c").in_database(&database).acquire(&mut other).unwrap();
+    // One lock, as the guide says: the prefix is plain text.
+    for lock in [Lock::new(name), Lock::new(name).in_database(db.name())] {
+        assert!(lock.try_acquire(&mut conn).unwrap().is_none());
+        assert_eq!(lock.holding_connection_id(&mut conn).unwrap(), Some(id));
+    }
+    assert!(Lock::new("c").try_acquire(&mut conn).unwrap().is_some());
+}
+
+#[test]
 fn a_lock_is_a_constant_that_shows_its_name_and_can_be_a_key() {
     const NAME: &str = INVOICE.name();
     assert_eq!(NAME, "invoice");
