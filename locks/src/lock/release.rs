@@ -12,7 +12,7 @@ use crate::transaction::Transaction;
 use crate::wire::{Wire, abandon_on_panic, now};
 
 impl Lock<'_> {
-    /// Releases a lock that was kept with [`LockGuard::leak`].
+    /// Releases a lock that was kept with [`LockGuard::leak`](crate::LockGuard::leak).
     ///
     /// # Errors
     ///

@@ -17,8 +17,9 @@ impl Lock<'_> {
     /// # Errors
     ///
     /// If the body fails, its error is returned. Otherwise the errors are those of
-    /// [`acquire`](Self::acquire) and [`LockGuard::release`]: if the lock was no longer held at the
-    /// end of the body, its work was not exclusive, and [`Error::NotHeld`] is returned.
+    /// [`acquire`](Self::acquire) and [`LockGuard::release`](crate::LockGuard::release): if the lock
+    /// was no longer held at the end of the body, its work was not exclusive, and [`Error::NotHeld`] is
+    /// returned.
     pub fn with<Conn, T, E>(
         &self,
         conn: &mut Conn,
