@@ -26,7 +26,6 @@ fn set_up() -> Database {
 
 /// Names a table by each method in a session, and expects that nothing but the lock was run.
 fn expect_no_injection(setting: &str, name: &str, db: &Database) {
-    let _listings = Listings::with_plugin();
     let mut conn = db.connect();
     conn.batch_execute(setting).unwrap();
     let found = session(&mut conn);
