@@ -34,7 +34,7 @@ impl Sentinel {
         self,
         ending: Ending,
         batch: &str,
-        clean_up: &[&str],
+        restore: fn() -> String,
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
@@ -46,7 +46,7 @@ impl Sentinel {
             };
             let failed = ServerError::diagnose(error, conn).await;
             if failed.kind != ErrorKind::ConnectionLost {
-                self.clean_up(clean_up, lock, conn).await?;
+                self.clean_up(restore, lock, conn).await?;
             }
             return Err(match failed.kind {
                 // Only the beginning of a transaction may be refused so.
@@ -54,7 +54,7 @@ impl Sentinel {
                 _ => failed.into_error(lock),
             });
         }
-        self.clean_up(clean_up, lock, conn).await?;
+        self.clean_up(restore, lock, conn).await?;
         match (depth, ending) {
             // By Diesel's own functions.
             (Ok(0), _) => Err(Error::TransactionEnded { lock: lock.to_owned() }),
@@ -81,7 +81,7 @@ impl Sentinel {
     /// Leaves another connection alone.
     async fn clean_up(
         self,
-        statements: &[&str],
+        restore: fn() -> String,
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
@@ -89,12 +89,20 @@ impl Sentinel {
             retry_or_close(conn, &statements::end_batch()).await?;
             return Err(Error::NotHeld { lock: lock.to_owned(), committed: Some(false) });
         }
-        for statement in statements {
-            retry_or_close(conn, statement).await?;
-        }
-        conn.forget_transactions();
-        Ok(())
+        end_one_by_one(restore, conn).await
     }
+}
+
+/// Ends whatever is open, and restores the session. `ROLLBACK` first: the others would commit.
+pub(crate) async fn end_one_by_one(
+    restore: fn() -> String,
+    conn: &mut impl Wire,
+) -> Result<(), Error> {
+    for statement in [statements::ROLLBACK, statements::UNLOCK, &restore()] {
+        retry_or_close(conn, statement).await?;
+    }
+    conn.forget_transactions();
+    Ok(())
 }
 
 /// Refuses if Diesel knows of an open transaction, without asking the server.
@@ -175,9 +183,7 @@ impl Transaction {
             Self::Whole(sentinel) => {
                 let batch = statements::end(sentinel.number(), ending);
                 // The body may have locked tables; those that were locked before it are not any more.
-                let leave = statements::leave_scope();
-                let clean_up = [statements::ROLLBACK, statements::UNLOCK, &leave];
-                sentinel.end(ending, &batch, &clean_up, lock, conn).await
+                sentinel.end(ending, &batch, statements::leave_scope, lock, conn).await
             }
             Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
         }

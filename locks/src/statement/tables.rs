@@ -44,7 +44,7 @@ impl fmt::Display for LockTables<'_> {
 /// Begins a transaction and locks tables in the one order in which InnoDB keeps both: autocommit
 /// off, no `BEGIN` (which would release the tables).
 /// <https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html>
-pub(crate) fn begin(scope: u64, tables: &Tables, wait_seconds: Option<u64>) -> String {
+pub(crate) fn begin(scope: u64, tables: &str, wait_seconds: Option<u64>) -> String {
     // The second one is for locks that InnoDB holds without a metadata lock: where a transaction
     // elsewhere has checked a foreign key, or was prepared by XA.
     let wait = wait_seconds.map_or_else(String::new, |n| {
@@ -55,13 +55,12 @@ pub(crate) fn begin(scope: u64, tables: &Tables, wait_seconds: Option<u64>) -> S
         // byte of a name and the quote after it are one character.
         "{}, {}, character_set_client = utf8mb4; \
          SET {}{wait}, {}, innodb_table_locks = 1, {}; \
-         {}; {}; SET {}",
+         LOCK TABLES {tables}; {}; SET {}",
         begin_batch(),
         save(&[CLIENT]),
         save(&SESSION),
         refuse_open_and_switch_off(),
         enter_scope(scope),
-        LockTables(tables),
         savepoint(scope),
         put_back(&BATCH_AND_CLIENT)
     )

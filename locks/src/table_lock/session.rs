@@ -12,7 +12,7 @@ use crate::server_error::{ErrorKind, ServerError, number, retry_or_close};
 use crate::statement::{tables, transaction};
 use crate::timeout::table_wait_seconds;
 use crate::trace::AcquireSpan;
-use crate::transaction::{Sentinel, refuse_open};
+use crate::transaction::{Sentinel, end_one_by_one, refuse_open};
 use crate::wire::{Wire, abandon_on_panic, now};
 
 /// The kind of lock, for `tracing`.
@@ -37,14 +37,8 @@ impl Held for HeldTables {
 
     async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
         let batch = tables::end(self.sentinel.number(), ending, self.timed);
-        let restore = tables::restore();
-        self.sentinel.end(ending, &batch, &clean_up(&restore), &self.tables, conn).await
+        self.sentinel.end(ending, &batch, tables::restore, &self.tables, conn).await
     }
-}
-
-/// `ROLLBACK` first: what may still be open would be committed by the others.
-fn clean_up(restore: &str) -> [&str; 3] {
-    [transaction::ROLLBACK, transaction::UNLOCK, restore]
 }
 
 impl TableLock {
@@ -72,7 +66,7 @@ async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Erro
     let seconds = lock.timeout.map(table_wait_seconds);
     let tables = lock.list().to_string();
     let held = HeldTables { tables, sentinel, timed: seconds.is_some() };
-    let batch = tables::begin(sentinel.number(), &lock.tables, seconds);
+    let batch = tables::begin(sentinel.number(), &held.tables, seconds);
     let mut is_retry = false;
     loop {
         let error = match conn.begin(&batch).await {
@@ -126,14 +120,10 @@ async fn undo(
         let session = number(conn, tables::WAIT_SECONDS).await.ok().flatten();
         timeout = session.map(Duration::from_secs);
     }
-    match held.sentinel.is_on(conn).await {
-        Ok(false) => retry_or_close(conn, &tables::restore_batch()).await?,
-        Ok(true) => {
-            for statement in clean_up(&tables::restore()) {
-                retry_or_close(conn, statement).await?;
-            }
-        }
-        Err(error) => return Err(error),
+    if held.sentinel.is_on(conn).await? {
+        end_one_by_one(tables::restore, conn).await?;
+    } else {
+        retry_or_close(conn, &tables::restore_batch()).await?;
     }
     Ok(match (failed.kind, timeout) {
         (ErrorKind::WaitTimeout, Some(timeout)) => {
