@@ -1,6 +1,15 @@
 use diesel::{MysqlConnection, QueryResult};
 use diesel_locks::with_lock;
 
+#[derive(Debug)]
+struct AppError;
+
+impl From<diesel::result::Error> for AppError {
+    fn from(_: diesel::result::Error) -> Self {
+        Self
+    }
+}
+
 // The body's own errors are marked where they are, as without the attribute.
 
 #[with_lock("nightly-{id}")]
@@ -17,7 +26,7 @@ fn wrong_return(conn: &mut MysqlConnection, id: i32) -> QueryResult<()> {
 }
 
 #[with_lock("nightly")]
-fn wrong_question_mark(conn: &mut MysqlConnection) -> QueryResult<i32> {
+fn wrong_question_mark(conn: &mut MysqlConnection) -> Result<i32, AppError> {
     Ok("1".parse::<i32>()?)
 }
 
