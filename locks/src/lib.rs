@@ -38,6 +38,10 @@
 //! committed. [`Lock::acquire_owned`] takes a pooled connection, for guards that are moved into a
 //! thread.
 //!
+//! A lock can be lost while its holder works. [`Lock::fenced`] draws a fencing token, and its
+//! transactions commit only if no later holder has begun. [`LockGuard::keep_alive`] keeps a lock on an
+//! idle connection, and learns of its loss.
+//!
 //! # Table locks
 //!
 //! ```no_run
@@ -87,8 +91,8 @@
 //!
 //! # Test transactions
 //!
-//! In one of Diesel's test transactions, [`Lock::transaction`] is a savepoint, and table locks are
-//! refused.
+//! In one of Diesel's test transactions, [`Lock::transaction`] is a savepoint, and table locks and
+//! fenced locks are refused.
 //!
 //! # Clusters
 //!
@@ -146,7 +150,7 @@ pub use diesel_locks_derive::{with_lock, with_table_lock};
 pub use crate::connection::{GuardedConnection, LockConnection};
 pub use crate::error::{AcquireOwnedError, Error, OpenTransaction};
 #[cfg(feature = "mysql")]
-pub use crate::lock::{Holder, Lock, LockGuard, Waiter};
+pub use crate::lock::{Holder, KeptLock, Lock, LockGuard, Waiter};
 pub use crate::lockable::{LockableTable, Parents, TableName};
 #[cfg(feature = "mysql")]
 pub use crate::process::Process;

@@ -1,9 +1,11 @@
 //! Named locks.
 
 mod acquire;
+mod fence;
 mod guard;
 mod holder;
 mod inspect;
+mod keep_alive;
 mod release;
 mod resolve;
 mod run;
@@ -11,8 +13,10 @@ mod wait;
 
 use std::time::Duration;
 
+use self::fence::Fencing;
 pub use self::guard::LockGuard;
 pub use self::holder::{Holder, Waiter};
+pub use self::keep_alive::KeptLock;
 pub(crate) use self::release::{HeldLock, HeldTransaction};
 use crate::timeout::Timeout;
 
@@ -75,6 +79,7 @@ pub struct Lock<'n> {
     timeout: Timeout,
     prefix: Prefix<'n>,
     shortened: bool,
+    fencing: Fencing<'n>,
 }
 
 /// What goes before the name.
@@ -96,6 +101,7 @@ impl<'n> Lock<'n> {
             timeout: Timeout::After(Self::DEFAULT_TIMEOUT),
             prefix: Prefix::CurrentDatabase,
             shortened: false,
+            fencing: Fencing::Off,
         }
     }
 

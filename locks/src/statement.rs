@@ -2,7 +2,9 @@
 //!
 //! Only these files hold SQL.
 
+pub(crate) mod fence;
 pub(crate) mod inspect;
+pub(crate) mod keep_alive;
 pub(crate) mod named;
 pub(crate) mod server;
 pub(crate) mod tables;

@@ -120,11 +120,13 @@ pub(crate) fn refuse_open(conn: &mut impl Wire) -> Result<(), Error> {
 /// A transaction under a lock.
 #[derive(Debug)]
 pub(crate) enum Transaction {
-    Whole(Sentinel),
-    /// A savepoint of Diesel's in one of its test transactions, at this depth.
-    InTest {
-        depth: u32,
+    Whole {
+        sentinel: Sentinel,
+        /// Whether the session's idle limit is another than before.
+        limited: bool,
     },
+    /// A savepoint of Diesel's in one of its test transactions, at this depth.
+    InTest { depth: u32 },
 }
 
 impl Transaction {
@@ -133,12 +135,17 @@ impl Transaction {
         if conn.is_test_transaction() { Ok(()) } else { refuse_open(conn) }
     }
 
-    /// Begins a transaction where none is open.
+    /// Begins a transaction where none is open. With `idle`, the server ends it if it hears nothing
+    /// for so many seconds.
     ///
     /// # Errors
     ///
     /// [`Error::InTransaction`] if one is, even one that Diesel never saw.
-    pub(crate) async fn begin(lock: &str, conn: &mut impl Wire) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        lock: &str,
+        idle: Option<u64>,
+        conn: &mut impl Wire,
+    ) -> Result<Self, Error> {
         if conn.is_test_transaction() {
             let depth = conn.depth().map_err(Error::Diesel)?;
             let Err(error) = conn.begin_nested().await else {
@@ -147,8 +154,8 @@ impl Transaction {
             return Err(ServerError::diagnose(error, conn).await.into_error(lock));
         }
         let sentinel = Sentinel::new();
-        let error = match conn.begin(&statements::begin(sentinel.number())).await {
-            Ok(()) => return Ok(Self::Whole(sentinel)),
+        let error = match conn.begin(&statements::begin(sentinel.number(), idle)).await {
+            Ok(()) => return Ok(Self::Whole { sentinel, limited: idle.is_some() }),
             Err(DieselError::AlreadyInTransaction) => {
                 return Err(Error::InTransaction { when: OpenTransaction::Before });
             }
@@ -161,7 +168,8 @@ impl Transaction {
             ErrorKind::InTransaction => retry_or_close(conn, &statements::end_batch()).await?,
             _ if sentinel.is_on(conn).await? => {
                 retry_or_close(conn, statements::ROLLBACK).await?;
-                retry_or_close(conn, &statements::leave_scope()).await?;
+                let leave = leave_scope(idle.is_some());
+                retry_or_close(conn, &leave()).await?;
             }
             _ => retry_or_close(conn, &statements::end_batch()).await?,
         }
@@ -180,14 +188,19 @@ impl Transaction {
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
         match *self {
-            Self::Whole(sentinel) => {
-                let batch = statements::end(sentinel.number(), ending);
+            Self::Whole { sentinel, limited } => {
+                let batch = statements::end(sentinel.number(), ending, limited);
                 // The body may have locked tables; those that were locked before it are not any more.
-                sentinel.end(ending, &batch, statements::leave_scope, lock, conn).await
+                sentinel.end(ending, &batch, leave_scope(limited), lock, conn).await
             }
             Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
         }
     }
+}
+
+/// Restores a session after a transaction that failed.
+fn leave_scope(limited: bool) -> fn() -> String {
+    if limited { statements::leave_limited_scope } else { statements::leave_scope }
 }
 
 async fn end_in_test(

@@ -31,6 +31,9 @@ pub(crate) trait Wire {
     /// Runs a query that returns at least one row: none is an error that Diesel has not seen.
     fn rows<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Vec<Row>>;
 
+    /// Runs a statement that returns no rows: how many it has written, counted as the server does.
+    fn execute<'a, S: Execute + 'a>(&'a mut self, statement: S) -> Self::Step<'a, usize>;
+
     /// Runs statements as text, one after the other.
     fn batch<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()>;
 
@@ -69,6 +72,11 @@ impl<'q, Row, S> Query<'q, Row> for S where
     S: Statement + QueryFragment<Mysql> + QueryId + LoadQuery<'q, MysqlConnection, Row>
 {
 }
+
+/// A statement that returns no rows.
+pub(crate) trait Execute: Statement + QueryFragment<Mysql> + QueryId {}
+
+impl<S: Statement + QueryFragment<Mysql> + QueryId> Execute for S {}
 
 /// An error that Diesel does not see: in UTF-16 and UTF-32 (`character_set_results`) its message begins
 /// with a zero byte, and Diesel (2.3) takes that for no message, and no message for no error.

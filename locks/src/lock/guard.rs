@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
-use super::release::{HeldLock, KIND};
+use super::release::{HeldLock, KIND, begin_transaction};
 use crate::connection::{GuardedConnection, LockConnection, mysql};
 use crate::error::Error;
 use crate::scope::{Ending, Held, Scope};
@@ -28,6 +28,10 @@ pub struct LockGuard<Conn: LockConnection>(Scope<Conn, HeldLock>);
 impl<Conn: LockConnection> LockGuard<Conn> {
     pub(super) fn new(conn: Conn, held: HeldLock) -> Self {
         Self(Scope::new(conn, held))
+    }
+
+    pub(super) fn into_scope(self) -> Scope<Conn, HeldLock> {
+        self.0
     }
 
     /// Releases the lock, and returns the connection.
@@ -65,13 +69,23 @@ impl<Conn: LockConnection> LockGuard<Conn> {
         now(held.is_still_held(mysql(conn)?))
     }
 
+    /// Returns the fencing token of this acquisition, or `None` if the lock is not
+    /// [fenced](crate::Lock::fenced).
+    ///
+    /// Pass it to systems other than the database, with each request: one that refuses a token that
+    /// is smaller than the greatest it has seen obeys only the last holder.
+    #[must_use]
+    pub fn fencing_token(&self) -> Option<u64> {
+        self.0.held().fencing_token()
+    }
+
     /// Runs the body in a transaction under the lock: begins, runs the body, then commits or rolls
     /// back. The lock stays held.
     ///
     /// # Errors
     ///
     /// The same as [`Lock::transaction`](crate::Lock::transaction), except that the lock is neither
-    /// acquired nor released.
+    /// acquired nor released: [`Error::Superseded`] if the lock is fenced and a later holder has begun.
     pub fn transaction<T, E>(
         &mut self,
         body: impl FnOnce(&mut Conn::Target) -> Result<T, E>,
@@ -80,25 +94,30 @@ impl<Conn: LockConnection> LockGuard<Conn> {
         Conn: GuardedConnection,
         E: From<DieselError>,
     {
-        let lock = self.0.held().lock().to_owned();
-        let conn = self.0.conn_mut().target_mut();
+        let (lock, conn) = self.0.parts();
+        let conn = conn.target_mut();
         let held =
-            begin(lock, mysql(conn).map_err(DieselError::from)?).map_err(DieselError::from)?;
+            mysql(conn).and_then(|conn| begin(lock, None, conn)).map_err(DieselError::from)?;
         Scope::new(conn, held).run(body)
     }
 }
 
-fn begin(lock: String, conn: &mut MysqlConnection) -> Result<OpenTransaction, Error> {
+/// Begins a transaction, in which the session may be idle for so many seconds.
+pub(super) fn begin(
+    lock: &HeldLock,
+    idle: Option<u64>,
+    conn: &mut MysqlConnection,
+) -> Result<OpenTransaction, Error> {
     Transaction::refuse_open(conn)?;
     abandon_on_panic(conn, |conn| {
-        let transaction = now(Transaction::begin(&lock, conn))?;
-        Ok(OpenTransaction { lock, transaction })
+        let transaction = now(begin_transaction(lock, idle, conn))?;
+        Ok(OpenTransaction { lock: lock.lock().to_owned(), transaction })
     })
 }
 
 /// A transaction under a lock that outlives it.
 #[derive(Debug)]
-struct OpenTransaction {
+pub(super) struct OpenTransaction {
     lock: String,
     transaction: Transaction,
 }

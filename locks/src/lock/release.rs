@@ -1,6 +1,7 @@
 //! Releases named locks.
 
 use super::Lock;
+use super::fence::Fence;
 use super::resolve::{error_for, inspect, inspect_uncached};
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
@@ -47,22 +48,41 @@ impl Lock<'_> {
 pub(super) const KIND: &str = "named lock";
 
 /// A named lock that some connection holds, under the name by which it was acquired.
-#[derive(Debug)]
-pub(crate) struct HeldLock(FullName);
+#[derive(Debug, Clone)]
+pub(crate) struct HeldLock {
+    name: FullName,
+    fence: Option<Fence>,
+}
 
 impl HeldLock {
     pub(super) fn new(name: FullName) -> Self {
-        Self(name)
+        Self { name, fence: None }
+    }
+
+    pub(super) fn fenced(name: FullName, fence: Fence) -> Self {
+        Self { name, fence: Some(fence) }
+    }
+
+    pub(super) fn fencing_token(&self) -> Option<u64> {
+        self.fence.as_ref().map(Fence::token)
+    }
+
+    /// Makes the open transaction one that only the last holder of the lock commits.
+    pub(super) async fn check_fence(&self, conn: &mut impl Wire) -> Result<(), Error> {
+        match &self.fence {
+            Some(fence) => fence.check(&self.name, conn).await,
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        let (_, holder, this) = inspect(&self.0, conn).await?;
+        let (_, holder, this) = inspect(&self.name, conn).await?;
         Ok(holder == Some(this))
     }
 
     /// Releases the lock; if that cannot be done, the connection is closed.
     async fn release(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        release_once(&self.0, conn).await
+        release_once(&self.name, conn).await
     }
 }
 
@@ -72,11 +92,11 @@ impl Held for HeldLock {
     }
 
     fn lock(&self) -> &str {
-        self.0.as_str()
+        self.name.as_str()
     }
 
     async fn end(&self, _: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        if self.release(conn).await? { Ok(()) } else { Err(not_held(&self.0, None)) }
+        if self.release(conn).await? { Ok(()) } else { Err(not_held(&self.name, None)) }
     }
 }
 
@@ -90,7 +110,7 @@ pub(crate) struct HeldTransaction {
 impl HeldTransaction {
     /// Begins the transaction. If that fails the lock is released.
     pub(crate) async fn begin(lock: HeldLock, conn: &mut impl Wire) -> Result<Self, Error> {
-        match Transaction::begin(lock.lock(), conn).await {
+        match begin_transaction(&lock, None, conn).await {
             Ok(transaction) => Ok(Self { lock, transaction }),
             Err(error) => {
                 // The first error says why; a lock that cannot be released closes the connection.
@@ -115,8 +135,21 @@ impl Held for HeldTransaction {
         let released = self.lock.release(conn).await;
         let committed = ended.is_ok() && ending == Ending::Commit;
         ended?;
-        if released? { Ok(()) } else { Err(not_held(&self.lock.0, Some(committed))) }
+        if released? { Ok(()) } else { Err(not_held(&self.lock.name, Some(committed))) }
     }
+}
+
+/// Begins a transaction that commits only if no later holder of a fenced lock has begun.
+pub(super) async fn begin_transaction(
+    lock: &HeldLock,
+    idle: Option<u64>,
+    conn: &mut impl Wire,
+) -> Result<Transaction, Error> {
+    let transaction = Transaction::begin(lock.lock(), idle, conn).await?;
+    let Err(error) = lock.check_fence(conn).await else { return Ok(transaction) };
+    // The first error says why; a transaction that cannot be ended closes the connection.
+    let _ = transaction.end(Ending::RollBack, lock.lock(), conn).await;
+    Err(error)
 }
 
 fn not_held(name: &FullName, committed: Option<bool>) -> Error {

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::Lock;
-use super::release::release_once;
+use super::fence::Fence;
+use super::release::{HeldLock, release_once};
 use super::resolve::{error_for, inspect, inspect_uncached};
 use crate::error::Error;
 use crate::name::FullName;
@@ -13,16 +14,47 @@ use crate::timeout::{Stopped, Timeout, Wait};
 use crate::wire::Wire;
 
 /// How a wait ended, under the name that was waited for.
-pub(super) enum Outcome {
-    Acquired(FullName),
+pub(super) enum Outcome<Held = HeldLock> {
+    Acquired(Held),
     Busy { name: FullName, holder: Option<u64> },
 }
 
+/// Waits for the lock, and draws its token if it is fenced.
 pub(super) async fn wait_for(
     lock: &Lock<'_>,
     timeout: Timeout,
     conn: &mut impl Wire,
 ) -> Result<Outcome, Error> {
+    let wait = Wait::start(timeout);
+    if lock.is_fenced() {
+        lock.refuse_unfenced(conn)?;
+    }
+    let name = match wait_for_name(lock, timeout, conn).await? {
+        Outcome::Acquired(name) => name,
+        Outcome::Busy { name, holder } => return Ok(Outcome::Busy { name, holder }),
+    };
+    if !lock.is_fenced() {
+        return Ok(Outcome::Acquired(HeldLock::new(name)));
+    }
+    match Fence::draw(lock, &name, &wait, conn).await {
+        Ok(Some(fence)) => Ok(Outcome::Acquired(HeldLock::fenced(name, fence))),
+        Ok(None) => {
+            release_once(&name, conn).await?;
+            Ok(Outcome::Busy { name, holder: None })
+        }
+        Err(error) => {
+            // The first error says why; a lock that cannot be released closes the connection.
+            let _ = release_once(&name, conn).await;
+            Err(error)
+        }
+    }
+}
+
+async fn wait_for_name(
+    lock: &Lock<'_>,
+    timeout: Timeout,
+    conn: &mut impl Wire,
+) -> Result<Outcome<FullName>, Error> {
     let mut name = lock.guess()?;
     let mut wait = Wait::start(timeout);
     let mut server_wait = wait.first();

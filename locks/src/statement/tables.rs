@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::transaction::{
-    BATCH, Ending, SCOPE, Saved, UNLOCK, begin_batch, enter_scope, put_back, put_back_if_saved,
-    refuse_open_and_switch_off, release_savepoint, save, savepoint,
+    BATCH, CLIENT, Ending, SCOPE, Saved, UNLOCK, begin_batch, enter_scope, put_back,
+    put_back_if_saved, refuse_open_and_switch_off, release_savepoint, save, savepoint,
 };
 use crate::lockable::{Level, Tables};
 
@@ -79,8 +79,6 @@ pub(crate) fn end(scope: u64, ending: Ending, timed: bool) -> String {
         put_back(&BATCH)
     )
 }
-
-const CLIENT: Saved = Saved { copy: "@diesel_locks_client", variable: "character_set_client" };
 
 const BATCH_AND_CLIENT: [Saved; 3] = [BATCH[0], BATCH[1], CLIENT];
 

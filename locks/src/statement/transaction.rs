@@ -19,6 +19,10 @@ const IDLE: Saved = Saved { copy: "@diesel_locks_idle", variable: "wait_timeout"
 /// the error for none.
 const RESULTS: Saved = Saved { copy: "@diesel_locks_results", variable: "character_set_results" };
 
+/// The character set in which names are read.
+pub(super) const CLIENT: Saved =
+    Saved { copy: "@diesel_locks_client", variable: "character_set_client" };
+
 /// Variables that are changed during each batch only.
 pub(super) const BATCH: [Saved; 2] = [IDLE, RESULTS];
 
@@ -146,12 +150,24 @@ pub(crate) const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
 /// Unlocks tables. Commits, where the transaction was not ended before.
 pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 
-/// Begins a transaction where none is open.
+/// The idle limit of the session, where it is changed for longer than a batch.
+pub(super) const LONG_IDLE: [Saved; 1] =
+    [Saved { copy: "@diesel_locks_long_idle", variable: "wait_timeout" }];
+
+/// Begins a transaction where none is open, in which the session may be idle for so many seconds.
 ///
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
-pub(crate) fn begin(scope: u64) -> String {
+pub(crate) fn begin(scope: u64, idle: Option<u64>) -> String {
+    let (saved, idle) = match idle {
+        Some(seconds) => {
+            // The batch has changed the variable before.
+            let saved = format!("{} = {}, ", LONG_IDLE[0].copy, IDLE.copy);
+            (saved, format!(", wait_timeout = {seconds}"))
+        }
+        None => (String::new(), String::new()),
+    };
     format!(
-        "{}; SET {REFUSE_OPEN}, {}; START TRANSACTION; {}; SET {}",
+        "{}; SET {saved}{REFUSE_OPEN}, {}; START TRANSACTION; {}; SET {}{idle}",
         begin_batch(),
         enter_scope(scope),
         savepoint(scope),
@@ -160,9 +176,11 @@ pub(crate) fn begin(scope: u64) -> String {
 }
 
 /// Ends it, if the savepoint is still there: something that ended the transaction has removed it.
-pub(crate) fn end(scope: u64, ending: Ending) -> String {
+/// `limited` if the session's idle limit was changed.
+pub(crate) fn end(scope: u64, ending: Ending, limited: bool) -> String {
+    let idle = if limited { format!(", {}", put_back(&LONG_IDLE)) } else { String::new() };
     format!(
-        "{}; {}; {}; SET {}, {SCOPE} = NULL",
+        "{}; {}; {}; SET {}{idle}, {SCOPE} = NULL",
         begin_batch(),
         release_savepoint(scope),
         ending.sql(),
@@ -173,4 +191,14 @@ pub(crate) fn end(scope: u64, ending: Ending) -> String {
 /// Leaves the scope after a failure; running it again changes nothing.
 pub(crate) fn leave_scope() -> String {
     format!("{}, {SCOPE} = NULL", end_batch())
+}
+
+/// The same for a session whose idle limit was changed.
+pub(crate) fn leave_limited_scope() -> String {
+    let (long, idle) = (LONG_IDLE[0].copy, IDLE.copy);
+    format!(
+        "SET wait_timeout = CAST(COALESCE({long}, {idle}, @@wait_timeout + 0) AS SIGNED), \
+         {long} = NULL, {idle} = NULL, {}, {SCOPE} = NULL",
+        put_back_if_saved(&[RESULTS])
+    )
 }

@@ -14,7 +14,7 @@ use diesel::mysql::MysqlConnection;
 use diesel::query_dsl::methods::ExecuteDsl;
 use diesel::result::QueryResult;
 
-use super::{Query, Wire, hidden_error};
+use super::{Execute, Query, Wire, hidden_error};
 use crate::statement::named::{ByText, ByType, LockFunction};
 use crate::statement::{KILL_SELF, Text};
 
@@ -107,6 +107,17 @@ impl Wire for MysqlConnection {
         let text = query.text();
         let rows = load(query, self)
             .and_then(|rows| if rows.is_empty() { Err(hidden_error()) } else { Ok(rows) });
+        ready(retire_failed(text, rows))
+    }
+
+    fn execute<'a, S: Execute + 'a>(&'a mut self, statement: S) -> Self::Step<'a, usize> {
+        let text = statement.text();
+        let rows = ExecuteDsl::execute(statement, self);
+        let rows = rows.and_then(|rows| match rows {
+            // What the client libraries say after an error.
+            usize::MAX => Err(hidden_error()),
+            rows => Ok(rows),
+        });
         ready(retire_failed(text, rows))
     }
 
