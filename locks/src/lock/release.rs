@@ -9,7 +9,7 @@ use crate::name::FullName;
 use crate::scope::{Ending, Held};
 use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
 use crate::statement::named::{RELEASE_ALL, Release, release_as_text};
-use crate::transaction::Transaction;
+use crate::transaction::{Kind, Transaction};
 use crate::wire::{Wire, abandon_on_panic, now};
 
 impl Lock<'_> {
@@ -145,7 +145,8 @@ pub(super) async fn begin_transaction(
     idle: Option<u64>,
     conn: &mut impl Wire,
 ) -> Result<Transaction, Error> {
-    let transaction = Transaction::begin(lock.lock(), idle, conn).await?;
+    let kind = if lock.fence.is_some() { Kind::Fenced { idle } } else { Kind::Plain };
+    let transaction = Transaction::begin(lock.lock(), kind, conn).await?;
     let Err(error) = lock.check_fence(conn).await else { return Ok(transaction) };
     // The first error says why; a transaction that cannot be ended closes the connection.
     let _ = transaction.end(Ending::RollBack, lock.lock(), conn).await;

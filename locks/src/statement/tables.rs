@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::transaction::{
-    BATCH, CLIENT, Ending, SCOPE, Saved, UNLOCK, begin_batch, enter_scope, put_back,
+    AUTOCOMMIT, BATCH, CLIENT, Ending, SCOPE, Saved, UNLOCK, begin_batch, enter_scope, put_back,
     put_back_if_saved, refuse_open_and_switch_off, release_savepoint, save, savepoint,
 };
 use crate::lockable::{Level, Tables};
@@ -83,10 +83,8 @@ pub(crate) fn end(scope: u64, ending: Ending, timed: bool) -> String {
 const BATCH_AND_CLIENT: [Saved; 3] = [BATCH[0], BATCH[1], CLIENT];
 
 /// Variables of the session that are changed while tables are locked.
-const SESSION: [Saved; 2] = [
-    Saved { copy: "@diesel_locks_autocommit", variable: "autocommit" },
-    Saved { copy: "@diesel_locks_table_locks", variable: "innodb_table_locks" },
-];
+const SESSION: [Saved; 2] =
+    [AUTOCOMMIT, Saved { copy: "@diesel_locks_table_locks", variable: "innodb_table_locks" }];
 
 /// Those that are changed where a timeout is set.
 const WAITS: [Saved; 2] = [
