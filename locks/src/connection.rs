@@ -69,6 +69,7 @@ use crate::error::Error;
     label = "not a MySQL connection",
     note = "for a pooled connection, enable the feature `r2d2` of `diesel-locks`, or pass `&mut *conn`",
     note = "for a guard, a box or another reference, pass `&mut *conn`",
+    note = "for a connection of diesel-async, use `diesel_locks::aio`, or put the attribute on an `async fn`",
     note = "for a wrapper of your own, implement `diesel_locks::LockConnection`"
 )]
 pub trait LockConnection {
