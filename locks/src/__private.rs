@@ -7,8 +7,8 @@ mod timeout;
 
 #[cfg(feature = "mysql")]
 pub use self::attributes::{
-    Fallible, FromDieselError, Held, Place, Ran, acquire, acquire_and_begin, finish, lock_tables,
-    run, try_acquire, try_acquire_and_begin,
+    Fallible, Held, Place, Ran, acquire, acquire_and_begin, connection, finish, lock_tables, run,
+    try_acquire, try_acquire_and_begin,
 };
 #[cfg(feature = "mysql")]
 pub use self::timeout::{Seconds, timeout};

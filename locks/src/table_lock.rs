@@ -13,7 +13,7 @@ pub use self::blockers::Blocker;
 pub use self::guard::TableLockGuard;
 pub(crate) use self::session::HeldTables;
 use crate::connection::{LockConnection, mysql};
-use crate::error::{AcquireOwnedError, Error};
+use crate::error::{AcquireOwnedError, Error, FromDieselError};
 use crate::lockable::{Level, LockableTable, TableName, Tables};
 use crate::scope::Scope;
 use crate::statement::tables::{LockTables, TableList};
@@ -201,7 +201,7 @@ impl TableLock {
     ) -> Result<T, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let held = mysql(conn).and_then(|conn| self.hold(conn)).map_err(DieselError::from)?;
         Scope::new(conn, held).run(body)

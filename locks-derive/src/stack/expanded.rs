@@ -80,7 +80,7 @@ impl CheckedLock {
         let root = self.lock.root();
         let lock = self.lock.expanded();
         let acquire = Ident::new(self.lock.acquire(), site);
-        let conn = self.connection.expanded();
+        let conn = self.connection.generic(root).unwrap_or_else(|| self.connection.expanded());
         let mention = self.path.as_ref().map(|path| {
             let args = mention();
             quote_spanned!(site=> #[#path(#args)] const _: () = ();)

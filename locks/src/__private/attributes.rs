@@ -14,7 +14,7 @@ use crate::lock::{HeldLock, HeldTransaction};
 use crate::scope::{Ending, end_after_body, end_after_panic};
 use crate::table_lock::HeldTables;
 use crate::wire::{Wire, catch_panic};
-use crate::{Error, Lock, TableLock, scope};
+use crate::{Error, FromDieselError, Lock, TableLock, scope};
 
 /// The return type of a function with a lock attribute.
 #[diagnostic::on_unimplemented(
@@ -29,28 +29,11 @@ pub trait Fallible: Sized {
 
 impl<T, E: FromDieselError> Fallible for Result<T, E> {
     fn failed(error: Error) -> Self {
-        Err(E::from_diesel_error(error.into()))
+        Err(DieselError::from(error).into())
     }
 
     fn succeeded(&self) -> bool {
         self.is_ok()
-    }
-}
-
-/// `From<diesel::result::Error>`, under a name that has its own message.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` must implement `From<diesel::result::Error>` to return the error of a lock",
-    label = "cannot be made from Diesel's error",
-    note = "with thiserror this is a variant: `#[error(transparent)] Diesel(#[from] diesel::result::Error)`"
-)]
-pub trait FromDieselError {
-    fn from_diesel_error(error: DieselError) -> Self;
-}
-
-#[diagnostic::do_not_recommend]
-impl<E: From<DieselError>> FromDieselError for E {
-    fn from_diesel_error(error: DieselError) -> Self {
-        error.into()
     }
 }
 
@@ -66,6 +49,11 @@ impl<Conn: LockConnection + ?Sized> Place for Conn {
     fn __diesel_locks_connection(&mut self) -> Result<&mut MysqlConnection, Error> {
         mysql(self)
     }
+}
+
+/// Finds the connection in a function's argument whose type is a parameter.
+pub fn connection<Conn: LockConnection + ?Sized>(conn: &mut Conn) -> Found<'_> {
+    mysql(conn)
 }
 
 type Found<'c> = Result<&'c mut MysqlConnection, Error>;
