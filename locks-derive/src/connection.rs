@@ -11,6 +11,7 @@ use syn::{Expr, Result, Signature};
 use self::argument::Argument;
 pub(crate) use self::argument::bindings;
 use crate::diagnostic::fault;
+use crate::root::Root;
 
 /// A connection that the expansion can name before and after the body.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub(crate) struct Connection {
     place: Expr,
     /// The argument that the body gets a reborrow of, since it may move it.
     lent: Option<Ident>,
+    /// The argument, if its type is a parameter of the function.
+    generic: Option<Ident>,
 }
 
 impl Connection {
@@ -34,13 +37,14 @@ impl Connection {
                 return Ok(Self::argument(argument));
             }
         }
-        Ok(Self { place: place.into(), lent: None })
+        Ok(Self { place: place.into(), lent: None, generic: None })
     }
 
     fn argument(argument: Argument) -> Self {
-        let Argument { name, is_borrowed } = argument;
+        let Argument { name, is_borrowed, is_generic } = argument;
         let place = place::name(&name);
-        Self { place, lent: is_borrowed.then_some(name) }
+        let generic = is_generic.then(|| name.clone());
+        Self { place, lent: is_borrowed.then_some(name), generic }
     }
 
     /// The argument, if the place is a name.
@@ -69,6 +73,14 @@ impl Connection {
     pub(crate) fn is(&self, other: &Self) -> bool {
         let text = |connection: &Self| connection.place.to_token_stream().to_string();
         text(self) == text(other)
+    }
+
+    /// A connection whose type is a parameter, borrowed: by a call that requires `LockConnection`, which
+    /// the compiler then suggests as a bound. After method syntax it would suggest a private trait.
+    pub(crate) fn generic(&self, root: &Root) -> Option<TokenStream> {
+        let name = self.generic.as_ref()?;
+        let site = Span::mixed_site().located_at(name.span());
+        Some(quote_spanned!(site=> #root::__private::connection(&mut *#name)))
     }
 
     /// The connection, borrowed. The same tokens before and after the body, so that the compiler

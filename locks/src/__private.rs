@@ -13,11 +13,11 @@ mod timeout;
 
 #[cfg(feature = "mysql")]
 pub use self::attributes::{
-    Place, Ran, acquire, acquire_and_begin, finish, lock_tables, run, try_acquire,
+    Place, Ran, acquire, acquire_and_begin, connection, finish, lock_tables, run, try_acquire,
     try_acquire_and_begin,
 };
 #[cfg(any(feature = "async", feature = "mysql"))]
-pub use self::fallible::{Fallible, FromDieselError};
+pub use self::fallible::Fallible;
 #[cfg(any(feature = "async", feature = "mysql"))]
 pub use self::held::Held;
 #[cfg(any(feature = "async", feature = "mysql"))]

@@ -18,7 +18,7 @@ pub(crate) use self::session::HeldTables;
 #[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 #[cfg(feature = "mysql")]
-use crate::error::{AcquireOwnedError, Error};
+use crate::error::{AcquireOwnedError, Error, FromDieselError};
 use crate::lockable::{Level, LockableTable, TableName, Tables};
 #[cfg(feature = "mysql")]
 use crate::scope::Scope;
@@ -216,7 +216,7 @@ impl TableLock {
     ) -> Result<T, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let held = mysql(conn).and_then(|conn| self.hold(conn)).map_err(DieselError::from)?;
         Scope::new(conn, held).run(body)

@@ -152,7 +152,7 @@ impl CheckedLock {
         let root = self.lock.root();
         let lock = self.lock.expanded();
         let acquire = Ident::new(self.lock.acquire(), site);
-        let conn = self.connection.expanded();
+        let conn = self.connection.generic(root).unwrap_or_else(|| self.connection.expanded());
         let mention = self.mention();
         let run = quote_spanned! {site=>
             let ran = #root::__private::run::<#output>(held, || #block);

@@ -29,6 +29,11 @@ impl<Conn: LockConnection + ?Sized> Place for Conn {
     }
 }
 
+/// Finds the connection in a function's argument whose type is a parameter.
+pub fn connection<Conn: LockConnection + ?Sized>(conn: &mut Conn) -> Found<'_> {
+    mysql(conn)
+}
+
 type Found<'c> = Result<&'c mut MysqlConnection, Error>;
 
 pub fn acquire(lock: &Lock<'_>, conn: Found<'_>) -> Result<Held, Error> {

@@ -2,7 +2,7 @@
 
 use diesel::result::Error as DieselError;
 
-use crate::Error;
+use crate::{Error, FromDieselError};
 
 /// The return type of a function with a lock attribute.
 #[diagnostic::on_unimplemented(
@@ -17,27 +17,10 @@ pub trait Fallible: Sized {
 
 impl<T, E: FromDieselError> Fallible for Result<T, E> {
     fn failed(error: Error) -> Self {
-        Err(E::from_diesel_error(error.into()))
+        Err(DieselError::from(error).into())
     }
 
     fn succeeded(&self) -> bool {
         self.is_ok()
-    }
-}
-
-/// `From<diesel::result::Error>`, under a name that has its own message.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` must implement `From<diesel::result::Error>` to return the error of a lock",
-    label = "cannot be made from Diesel's error",
-    note = "with thiserror this is a variant: `#[error(transparent)] Diesel(#[from] diesel::result::Error)`"
-)]
-pub trait FromDieselError {
-    fn from_diesel_error(error: DieselError) -> Self;
-}
-
-#[diagnostic::do_not_recommend]
-impl<E: From<DieselError>> FromDieselError for E {
-    fn from_diesel_error(error: DieselError) -> Self {
-        error.into()
     }
 }
