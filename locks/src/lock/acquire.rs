@@ -130,7 +130,7 @@ impl Lock<'_> {
             let span = AcquireSpan::new(KIND, &self.name, self.timeout.duration());
             let waited = span.in_scope(|| now(wait_for(self, self.timeout, conn)));
             let held = waited.and_then(|outcome| match outcome {
-                Outcome::Acquired(name) => Ok(HeldLock::new(name)),
+                Outcome::Acquired(name) => Ok(HeldLock::one(name)),
                 Outcome::Busy { name, holder } => Err(Error::Timeout {
                     lock: name.to_string(),
                     timeout: self.timeout.duration().unwrap_or(Duration::MAX),
@@ -148,7 +148,7 @@ impl Lock<'_> {
             let span = AcquireSpan::new(KIND, &self.name, Timeout::ZERO.duration());
             let waited = span.in_scope(|| now(wait_for(self, Timeout::ZERO, conn)));
             let held = waited.map(|outcome| match outcome {
-                Outcome::Acquired(name) => Some(HeldLock::new(name)),
+                Outcome::Acquired(name) => Some(HeldLock::one(name)),
                 Outcome::Busy { .. } => None,
             });
             span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })
