@@ -1,17 +1,22 @@
 //! Named locks.
 
+#[cfg(feature = "mysql")]
 mod acquire;
+#[cfg(feature = "mysql")]
 mod guard;
+pub(crate) mod hold;
 mod holder;
-mod inspect;
-mod release;
-mod resolve;
+pub(crate) mod inspect;
+pub(crate) mod release;
+pub(crate) mod resolve;
+#[cfg(feature = "mysql")]
 mod run;
-mod set;
+pub(crate) mod set;
 mod wait;
 
 use std::time::Duration;
 
+#[cfg(feature = "mysql")]
 pub use self::guard::LockGuard;
 pub use self::holder::{Holder, Waiter};
 pub(crate) use self::release::{HeldLock, HeldTransaction};

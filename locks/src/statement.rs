@@ -125,3 +125,23 @@ impl Query for Number<'_> {
 }
 
 never_cached!(Number<'_>);
+
+/// A query that returns the client's own number.
+#[cfg(feature = "async")]
+#[derive(Debug, diesel::query_builder::QueryId)]
+pub(crate) struct Echo(pub(crate) u64);
+
+#[cfg(feature = "async")]
+impl QueryFragment<Mysql> for Echo {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT CAST(");
+        out.push_bind_param::<Unsigned<BigInt>, _>(&self.0)?;
+        out.push_sql(" AS UNSIGNED) LIMIT 1");
+        Ok(())
+    }
+}
+
+#[cfg(feature = "async")]
+impl Query for Echo {
+    type SqlType = Unsigned<BigInt>;
+}

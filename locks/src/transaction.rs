@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diesel::result::Error as DieselError;
 
 use crate::error::{Error, OpenTransaction};
-use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
+use crate::server_error::{
+    ErrorKind, ServerError, close, connection_lost, in_step_or_close, number, retry_or_close,
+};
 use crate::statement::transaction as statements;
 pub(crate) use crate::statement::transaction::Ending;
 use crate::wire::Wire;
@@ -38,6 +40,7 @@ impl Sentinel {
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
+        in_step_or_close(conn).await?;
         let depth = conn.depth();
         if let Ok(1) = depth {
             let Err(error) = conn.batch(batch).await else {
@@ -196,6 +199,7 @@ async fn end_in_test(
     lock: &str,
     conn: &mut impl Wire,
 ) -> Result<(), Error> {
+    in_step_or_close(conn).await?;
     let mut result = Ok(());
     if conn.depth().is_ok_and(|open| open < depth) {
         // By Diesel's own functions.

@@ -3,15 +3,21 @@
 use super::Lock;
 use super::resolve::{error_for, inspect, inspect_uncached};
 use super::set::release::{holds_set, list, release_set};
+#[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
 use crate::name::FullName;
 use crate::scope::{Ending, Held};
-use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
+use crate::server_error::{
+    ErrorKind, ServerError, close, connection_lost, in_step, number, retry_or_close,
+};
 use crate::statement::named::{RELEASE_ALL, Release, release_as_text};
 use crate::transaction::Transaction;
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::Wire;
+#[cfg(feature = "mysql")]
+use crate::wire::{abandon_on_panic, now};
 
+#[cfg(feature = "mysql")]
 impl Lock<'_> {
     /// Releases a lock that was kept with [`LockGuard::leak`](super::LockGuard::leak).
     ///
@@ -69,7 +75,7 @@ impl HeldLock {
         Self::Set { names, text }
     }
 
-    pub(super) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
+    pub(crate) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
         match self {
             Self::One(name) => {
                 let (_, holder, this) = inspect(name, conn).await?;
@@ -144,6 +150,36 @@ impl Held for HeldTransaction {
     }
 }
 
+/// A transaction under a lock that outlives it.
+#[derive(Debug)]
+pub(crate) struct TransactionUnder {
+    lock: String,
+    transaction: Transaction,
+}
+
+impl TransactionUnder {
+    pub(crate) async fn begin(lock: String, conn: &mut impl Wire) -> Result<Self, Error> {
+        Transaction::refuse_open(conn)?;
+        in_step(&lock, conn).await?;
+        let transaction = Transaction::begin(&lock, conn).await?;
+        Ok(Self { lock, transaction })
+    }
+}
+
+impl Held for TransactionUnder {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn lock(&self) -> &str {
+        &self.lock
+    }
+
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        self.transaction.end(ending, &self.lock, conn).await
+    }
+}
+
 fn not_held(lock: &str, committed: Option<bool>) -> Error {
     Error::NotHeld { lock: lock.to_owned(), committed }
 }
@@ -171,7 +207,7 @@ pub(super) async fn release_once(name: &FullName, conn: &mut impl Wire) -> Resul
 }
 
 /// Releases a lock that was kept by a guard's `leak`.
-async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
+pub(crate) async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
     let guess = lock.guess()?;
     let released = release_once(&guess, conn).await;
     if let Ok(true) = released {
@@ -191,7 +227,7 @@ async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
 }
 
 /// Releases every named lock of the connection: how many there were.
-async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
+pub(crate) async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
     let mut tries = 1;
     loop {
         match number(conn, RELEASE_ALL).await {

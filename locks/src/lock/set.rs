@@ -1,9 +1,11 @@
 //! Sets of named locks.
 
+#[cfg(feature = "mysql")]
 mod acquire;
-mod hold;
+pub(crate) mod hold;
 mod order;
 pub(super) mod release;
+mod wait;
 
 use std::fmt;
 use std::time::Duration;
@@ -91,6 +93,7 @@ impl Lock<'_> {
 
 impl LockSet {
     /// Returns the names, without a prefix, in the order in which the locks are acquired.
+    #[must_use]
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }

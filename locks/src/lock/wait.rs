@@ -18,10 +18,10 @@ pub(super) enum Outcome<Acquired> {
     Busy { name: FullName, holder: Option<u64> },
 }
 
-pub(super) async fn wait_for(
+pub(super) async fn wait_for<W: Wire>(
     lock: &Lock<'_>,
     timeout: Timeout,
-    conn: &mut impl Wire,
+    conn: &mut W,
 ) -> Result<Outcome<FullName>, Error> {
     let mut name = lock.guess()?;
     let mut wait = Wait::start(timeout);
@@ -31,6 +31,7 @@ pub(super) async fn wait_for(
     // add up, others settle it.
     let mut cached = true;
     loop {
+        server_wait = server_wait.min(W::LONGEST_WAIT);
         let started = Instant::now();
         let acquire = Acquire::new(&name, server_wait, hinted, cached);
         let answer = get_lock(&acquire, conn).await?;

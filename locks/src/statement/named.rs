@@ -6,11 +6,15 @@ mod release;
 mod set;
 
 use diesel::mysql::Mysql;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::Binary;
+#[cfg(feature = "async")]
+use diesel::sql_types::{BigInt, Nullable, Unsigned};
 
 pub(crate) use self::acquire::Acquire;
+#[cfg(feature = "async")]
+pub(crate) use self::inspect::NumberedInspect;
 pub(crate) use self::inspect::{Inspect, InspectRow};
 pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text};
 pub(crate) use self::set::{MOST_NAMES, SetFunction, release_leading_as_text, release_set_as_text};
@@ -26,24 +30,19 @@ macro_rules! no_timeout {
 }
 use no_timeout;
 
-/// `SELECT … INTO` sends no rows: with MariaDB's client library (3.3), a cached statement that fails
-/// while it sends rows would never return the next time it is run. The number of rows is the answer.
-/// With `LIMIT 1`, since a session's `sql_select_limit` may be 0.
-macro_rules! into_nowhere {
-    () => {
-        "1 INTO @diesel_locks FROM DUAL WHERE "
-    };
-}
-use into_nowhere;
-
 /// A lock function, which returns 1 where it did what it was asked for.
-pub(crate) trait LockFunction: QueryFragment<Mysql> {
-    /// The same statement, for any name.
-    type Any: 'static;
+pub(crate) trait LockFunction: Sync {
+    /// The same function, for any name.
+    type Any: LockFunction + 'static;
 
     fn name(&self) -> &FullName;
 
     fn text(&self) -> Text;
+
+    /// `SELECT`, with a hint if there is one.
+    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>);
+
+    fn walk_call<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()>;
 }
 
 /// Calls a lock function if the connection's database is the one that the client assumes.
@@ -95,13 +94,87 @@ pub(crate) fn push_text<'b>(mut out: AstPass<'_, 'b, Mysql>, text: &'b [u8]) -> 
     Ok(())
 }
 
-/// A lock function whose text is known by its type, so that Diesel finds what it has prepared without
+/// A lock function whose count of rows says whether it returned 1. It sends no rows: with MariaDB's
+/// client library (3.3), a cached statement that fails while it sends rows would never return the next
+/// time it is run. With `LIMIT 1`, since a session's `sql_select_limit` may be 0.
+#[cfg(feature = "mysql")]
+#[derive(Debug)]
+pub(crate) struct Counted<'s, S>(pub(crate) &'s S);
+
+#[cfg(feature = "mysql")]
+impl<S: LockFunction> QueryFragment<Mysql> for Counted<'_, S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        self.0.push_select(&mut out);
+        out.push_sql("1 INTO @diesel_locks FROM DUAL WHERE ");
+        self.0.walk_call(out.reborrow())?;
+        out.push_sql(" LIMIT 1");
+        self.0.text().push_end(&mut out);
+        Ok(())
+    }
+}
+
+/// A lock function whose row begins with the client's own number.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct Numbered<'s, S> {
+    pub(crate) function: &'s S,
+    pub(crate) number: u64,
+}
+
+#[cfg(feature = "async")]
+impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        self.function.push_select(&mut out);
+        push_number(out.reborrow(), &self.number)?;
+        out.push_sql(", CAST(");
+        self.function.walk_call(out.reborrow())?;
+        out.push_sql(" AS SIGNED) LIMIT 1");
+        self.function.text().push_end(&mut out);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "async")]
+impl<S> Query for Numbered<'_, S> {
+    type SqlType = (Unsigned<BigInt>, Nullable<BigInt>);
+}
+
+#[cfg(feature = "async")]
+fn push_number<'b>(mut out: AstPass<'_, 'b, Mysql>, number: &'b u64) -> QueryResult<()> {
+    out.push_sql("CAST(");
+    out.push_bind_param::<Unsigned<BigInt>, _>(number)?;
+    out.push_sql(" AS UNSIGNED)");
+    Ok(())
+}
+
+/// A statement about a lock, without what is different from one name to another.
+pub(crate) trait AnyName {
+    type Any: 'static;
+}
+
+#[cfg(feature = "mysql")]
+impl<S: LockFunction> AnyName for Counted<'_, S> {
+    type Any = Counted<'static, S::Any>;
+}
+
+#[cfg(feature = "async")]
+impl<S: LockFunction> AnyName for Numbered<'_, S> {
+    type Any = Numbered<'static, S::Any>;
+}
+
+/// A statement whose text is known by its type, so that Diesel finds what it has prepared without
 /// making the text each time.
 #[derive(Debug)]
-pub(crate) struct ByType<'s, S, const CHECKED: bool, const SHORTENED: bool>(pub(crate) &'s S);
+pub(crate) struct ByType<S, const CHECKED: bool, const SHORTENED: bool>(pub(crate) S);
+
+impl<S: AnyName, const CHECKED: bool, const SHORTENED: bool> QueryId
+    for ByType<S, CHECKED, SHORTENED>
+{
+    type QueryId = ByType<S::Any, CHECKED, SHORTENED>;
+}
 
 impl<S, const CHECKED: bool, const SHORTENED: bool> QueryFragment<Mysql>
-    for ByType<'_, S, CHECKED, SHORTENED>
+    for ByType<S, CHECKED, SHORTENED>
 where
     S: QueryFragment<Mysql>,
 {
@@ -110,23 +183,32 @@ where
     }
 }
 
-impl<S: LockFunction, const CHECKED: bool, const SHORTENED: bool> QueryId
-    for ByType<'_, S, CHECKED, SHORTENED>
-{
-    type QueryId = ByType<'static, S::Any, CHECKED, SHORTENED>;
+impl<S: Query, const CHECKED: bool, const SHORTENED: bool> Query for ByType<S, CHECKED, SHORTENED> {
+    type SqlType = S::SqlType;
 }
 
-/// A lock function that Diesel finds by its text.
-#[derive(Debug)]
-pub(crate) struct ByText<'s, S>(pub(crate) &'s S);
+impl<Conn, S, const CHECKED: bool, const SHORTENED: bool> diesel::RunQueryDsl<Conn>
+    for ByType<S, CHECKED, SHORTENED>
+{
+}
 
-impl<S: QueryFragment<Mysql>> QueryFragment<Mysql> for ByText<'_, S> {
+/// A statement that Diesel finds by its text.
+#[derive(Debug)]
+pub(crate) struct ByText<S>(pub(crate) S);
+
+impl<S> QueryId for ByText<S> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<S: QueryFragment<Mysql>> QueryFragment<Mysql> for ByText<S> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.0.walk_ast(out)
     }
 }
 
-impl<S> QueryId for ByText<'_, S> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+impl<S: Query> Query for ByText<S> {
+    type SqlType = S::SqlType;
 }
+
+impl<Conn, S> diesel::RunQueryDsl<Conn> for ByText<S> {}

@@ -62,7 +62,7 @@ impl fmt::Display for Blocker {
     }
 }
 
-pub(super) async fn blockers(
+pub(crate) async fn blockers(
     lock: &TableLock,
     conn: &mut impl Wire,
 ) -> Result<Vec<Blocker>, Error> {

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
 use super::TableLock;
 use crate::error::{Error, OpenTransaction};
 use crate::scope::{Ending, Held};
-use crate::server_error::{ErrorKind, ServerError, number, retry_or_close};
+use crate::server_error::{ErrorKind, ServerError, in_step, number, retry_or_close};
 use crate::statement::{tables, transaction};
 use crate::timeout::table_wait_seconds;
 use crate::trace::AcquireSpan;
 use crate::transaction::{Sentinel, end_one_by_one, refuse_open};
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::Wire;
+#[cfg(feature = "mysql")]
+use crate::wire::{abandon_on_panic, now};
 
 /// The kind of lock, for `tracing`.
 const KIND: &str = "table lock";
@@ -42,12 +43,9 @@ impl Held for HeldTables {
 }
 
 impl TableLock {
-    pub(crate) fn hold(&self, conn: &mut MysqlConnection) -> Result<HeldTables, Error> {
-        abandon_on_panic(conn, |conn| {
-            let span = AcquireSpan::new(KIND, &self.list(), self.timeout);
-            let held = span.in_scope(|| now(lock(self, conn)));
-            span.end(held, |_| "acquired")
-        })
+    #[cfg(feature = "mysql")]
+    pub(crate) fn hold(&self, conn: &mut diesel::MysqlConnection) -> Result<HeldTables, Error> {
+        abandon_on_panic(conn, |conn| now(hold(self, conn)))
     }
 
     /// Refuses what no server would accept.
@@ -59,12 +57,20 @@ impl TableLock {
     }
 }
 
-async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Error> {
+/// Locks the tables.
+pub(crate) async fn hold(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Error> {
+    let span = AcquireSpan::new(KIND, &lock.list(), lock.timeout);
+    let held = span.around(lock_tables(lock, conn)).await;
+    span.end(held, |_| "acquired")
+}
+
+async fn lock_tables(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Error> {
     lock.refuse_unusable()?;
     refuse_open(conn)?;
     let sentinel = Sentinel::new();
     let seconds = lock.timeout.map(table_wait_seconds);
     let tables = lock.list().to_string();
+    in_step(&tables, conn).await?;
     let held = HeldTables { tables, sentinel, timed: seconds.is_some() };
     let batch = tables::begin(sentinel.number(), &held.tables, seconds);
     let mut is_retry = false;

@@ -1,21 +1,14 @@
 //! Acquires a set of named locks, and runs bodies under it.
 
-use std::time::Duration;
-
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
 use super::LockSet;
-use super::hold::acquire_set;
+use super::hold::{hold_set, hold_set_and_begin, try_hold_set};
 use crate::connection::{LockConnection, mysql};
 use crate::error::{AcquireOwnedError, Error};
-use crate::lock::release::KIND;
-use crate::lock::wait::Outcome;
 use crate::lock::{HeldLock, HeldTransaction, LockGuard};
 use crate::scope::Scope;
-use crate::timeout::Timeout;
-use crate::trace::AcquireSpan;
-use crate::transaction::Transaction;
 use crate::wire::{abandon_on_panic, now};
 
 impl LockSet {
@@ -177,37 +170,14 @@ impl LockSet {
     }
 
     fn hold(&self, conn: &mut MysqlConnection) -> Result<HeldLock, Error> {
-        abandon_on_panic(conn, |conn| {
-            let span = AcquireSpan::new(KIND, self, self.timeout.duration());
-            let waited = span.in_scope(|| now(acquire_set(self, self.timeout, conn)));
-            let held = waited.and_then(|outcome| match outcome {
-                Outcome::Acquired(names) => Ok(HeldLock::set(names)),
-                Outcome::Busy { name, holder } => Err(Error::Timeout {
-                    lock: name.to_string(),
-                    timeout: self.timeout.duration().unwrap_or(Duration::MAX),
-                    holder,
-                    is_table_lock: false,
-                }),
-            });
-            span.end(held, |_| "acquired")
-        })
+        abandon_on_panic(conn, |conn| now(hold_set(self, conn)))
     }
 
     fn try_hold(&self, conn: &mut MysqlConnection) -> Result<Option<HeldLock>, Error> {
-        abandon_on_panic(conn, |conn| {
-            let span = AcquireSpan::new(KIND, self, Timeout::ZERO.duration());
-            let waited = span.in_scope(|| now(acquire_set(self, Timeout::ZERO, conn)));
-            let held = waited.map(|outcome| match outcome {
-                Outcome::Acquired(names) => Some(HeldLock::set(names)),
-                Outcome::Busy { .. } => None,
-            });
-            span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })
-        })
+        abandon_on_panic(conn, |conn| now(try_hold_set(self, conn)))
     }
 
     fn hold_and_begin(&self, conn: &mut MysqlConnection) -> Result<HeldTransaction, Error> {
-        Transaction::refuse_open(conn)?;
-        let held = self.hold(conn)?;
-        abandon_on_panic(conn, |conn| now(HeldTransaction::begin(held, conn)))
+        abandon_on_panic(conn, |conn| now(hold_set_and_begin(self, conn)))
     }
 }

@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 
 use diesel::mysql::Mysql;
-use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 
-use super::{LockFunction, into_nowhere, no_timeout, push_checked, push_name};
+use super::{LockFunction, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
 static TEXTS: Texts = Texts::new();
 
-/// `RELEASE_LOCK`: one row if the connection held the lock.
+/// `RELEASE_LOCK`, which returns 1 if the connection held the lock.
 ///
 /// The hint keeps a session's `max_execution_time` from striking after it was released, when the
 /// answer would be lost.
@@ -28,27 +28,6 @@ impl<'n> Release<'n> {
     }
 }
 
-impl QueryFragment<Mysql> for Release<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql(concat!(
-            "SELECT /*+ MAX_EXECUTION_TIME(",
-            no_timeout!(),
-            ") */ ",
-            into_nowhere!()
-        ));
-        let call = |mut out: AstPass<'_, 'b, Mysql>| {
-            out.push_sql("RELEASE_LOCK(");
-            push_name(out.reborrow(), self.name)?;
-            out.push_sql(")");
-            Ok(())
-        };
-        push_checked(out.reborrow(), self.name, call, "0")?;
-        out.push_sql(" LIMIT 1");
-        self.text.push_end(&mut out);
-        Ok(())
-    }
-}
-
 impl LockFunction for Release<'_> {
     type Any = Release<'static>;
 
@@ -58,6 +37,20 @@ impl LockFunction for Release<'_> {
 
     fn text(&self) -> Text {
         self.text
+    }
+
+    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
+        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
+    }
+
+    fn walk_call<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let call = |mut out: AstPass<'_, 'b, Mysql>| {
+            out.push_sql("RELEASE_LOCK(");
+            push_name(out.reborrow(), self.name)?;
+            out.push_sql(")");
+            Ok(())
+        };
+        push_checked(out, self.name, call, "0")
     }
 }
 

@@ -1,11 +1,11 @@
 //! Lock functions on several names in one statement.
 
 use diesel::mysql::Mysql;
-use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 
 use super::release::{hexadecimal, literal};
-use super::{LockFunction, into_nowhere, no_timeout, push_checked, push_name};
+use super::{LockFunction, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
@@ -120,27 +120,6 @@ fn push_call<'b>(
     Ok(())
 }
 
-impl QueryFragment<Mysql> for SetFunction<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        // None of them waits: the session's own limit must not lose the answer.
-        out.push_sql(concat!(
-            "SELECT /*+ MAX_EXECUTION_TIME(",
-            no_timeout!(),
-            ") */ ",
-            into_nowhere!()
-        ));
-        let call = |out: AstPass<'_, 'b, Mysql>| match self.function {
-            Function::Acquire => self.walk_acquire(out),
-            Function::Release => self.walk_release(out),
-            Function::Inspect => self.walk_inspect(out),
-        };
-        push_checked(out.reborrow(), self.first, call, "0")?;
-        out.push_sql(" LIMIT 1");
-        self.text.push_end(&mut out);
-        Ok(())
-    }
-}
-
 impl LockFunction for SetFunction<'_> {
     type Any = SetFunction<'static>;
 
@@ -150,6 +129,20 @@ impl LockFunction for SetFunction<'_> {
 
     fn text(&self) -> Text {
         self.text
+    }
+
+    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
+        // None of them waits: the session's own limit must not lose the answer.
+        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
+    }
+
+    fn walk_call<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let call = |out: AstPass<'_, 'b, Mysql>| match self.function {
+            Function::Acquire => self.walk_acquire(out),
+            Function::Release => self.walk_release(out),
+            Function::Inspect => self.walk_inspect(out),
+        };
+        push_checked(out, self.first, call, "0")
     }
 }
 
