@@ -15,6 +15,7 @@ documents! {
     guide: "../docs/README.md",
     guide_contributing: "../docs/contributing.md",
     named_locks: "../docs/named-locks.md",
+    lock_sets: "../docs/lock-sets.md",
     table_locks: "../docs/table-locks.md",
     attributes: "../docs/attributes.md",
     connections: "../docs/connections.md",

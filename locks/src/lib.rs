@@ -36,7 +36,8 @@
 //!
 //! [`Lock::try_with`] does not wait. [`Lock::transaction`] holds the lock until its transaction is
 //! committed. [`Lock::acquire_owned`] takes a pooled connection, for guards that are moved into a
-//! thread.
+//! thread. [`Lock::all`] describes several locks that are acquired together, in an order that
+//! prevents deadlocks.
 //!
 //! # Table locks
 //!
@@ -153,7 +154,7 @@ pub use crate::error::{AcquireOwnedError, Error, FromDieselError, OpenTransactio
 #[cfg(feature = "mysql")]
 pub use crate::lock::LockGuard;
 #[cfg(any(feature = "async", feature = "mysql"))]
-pub use crate::lock::{Holder, Lock, Waiter};
+pub use crate::lock::{Holder, Lock, LockSet, Waiter};
 pub use crate::lockable::{LockableTable, Parents, TableName};
 #[cfg(any(feature = "async", feature = "mysql"))]
 pub use crate::process::Process;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod attributes;
+mod lock_set;
 mod named_lock;
 mod support;
 mod table_lock;

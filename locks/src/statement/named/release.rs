@@ -57,11 +57,7 @@ impl LockFunction for Release<'_> {
 /// `RELEASE_LOCK` as plain text, for when a prepared statement cannot be had. Names are sent in
 /// hexadecimal digits, so that nothing in them needs quoting.
 pub(crate) fn release_as_text(name: &FullName) -> String {
-    let mut literal = format!("CONVERT({} USING utf8mb4)", hexadecimal(name.as_bytes()));
-    if name.is_shortened() {
-        literal = format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))");
-    }
-    let release = format!("RELEASE_LOCK({literal})");
+    let release = format!("RELEASE_LOCK({})", literal(name));
     match name.checked_database() {
         Some(database) => {
             let database = hexadecimal(database.as_bytes());
@@ -71,7 +67,17 @@ pub(crate) fn release_as_text(name: &FullName) -> String {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// The name of the lock as an expression.
+pub(super) fn literal(name: &FullName) -> String {
+    let literal = format!("CONVERT({} USING utf8mb4)", hexadecimal(name.as_bytes()));
+    if name.is_shortened() {
+        format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))")
+    } else {
+        literal
+    }
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     let mut literal = String::from("X'");
     for byte in bytes {
         // Writing to a string cannot fail.
