@@ -56,9 +56,14 @@ impl Probe {
         Self::LockTables,
     ];
 
+    /// Makes Diesel cache those statements of probes that need no table.
+    pub(super) async fn warm_up_select(conn: &mut AsyncMysqlConnection) {
+        select(1, conn).await.unwrap();
+    }
+
     /// Makes Diesel cache the statements of probes.
     pub(super) async fn warm_up(conn: &mut AsyncMysqlConnection) {
-        select(1, conn).await.unwrap();
+        Self::warm_up_select(conn).await;
         conn.begin_test_transaction().await.unwrap();
         insert(1, conn).await.unwrap();
         roll_back(conn).await;

@@ -81,6 +81,12 @@ impl Database {
         number(&count, &mut admin.conn).await.unwrap()
     }
 
+    /// How many of the rows 1 and 2 are committed.
+    pub(crate) async fn count_of_pairs(&self, admin: &mut Admin) -> u64 {
+        let count = format!("(SELECT COUNT(*) FROM `{}`.work WHERE n IN (1, 2))", self.name);
+        number(&count, &mut admin.conn).await.unwrap()
+    }
+
     /// Whether a connection could lock both tables at once: no other has locked them, or has an open
     /// transaction that has used them.
     pub(crate) async fn has_free_tables(&self, admin: &mut Admin) -> bool {

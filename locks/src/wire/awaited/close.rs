@@ -33,6 +33,8 @@ pub(crate) fn close_at_once(conn: &mut AsyncMysqlConnection) {
     swallow_panic(|| conn.set_instrumentation(|_: InstrumentationEvent<'_>| {}));
     swallow_panic(|| poll_once(conn.batch_execute(KILL_SELF)).is_ready());
     if swallow_panic(|| hang_up(conn)) != Some(true) {
+        // Once more, since the first one may be struck by the `KILL QUERY` that ends what is running.
+        swallow_panic(|| poll_once(conn.batch_execute(KILL_SELF)).is_ready());
         // What is prepared first cannot be answered by the answer to another statement.
         conn.set_prepared_statement_cache_size(CacheSize::Disabled);
         conn.set_instrumentation(Closed);
