@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod cancellation;
+mod environment;
 mod named_lock;
 mod support;
 mod table_lock;
