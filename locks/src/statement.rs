@@ -140,3 +140,29 @@ impl QueryFragment<Mysql> for Echo {
 impl Query for Echo {
     type SqlType = Unsigned<BigInt>;
 }
+
+/// What Diesel takes for this statement, without its parameters.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct Mismatched<S>(std::marker::PhantomData<fn() -> S>);
+
+#[cfg(feature = "async")]
+impl<S> Mismatched<S> {
+    pub(crate) fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+#[cfg(feature = "async")]
+impl<S: diesel::query_builder::QueryId> diesel::query_builder::QueryId for Mismatched<S> {
+    type QueryId = S::QueryId;
+    const HAS_STATIC_QUERY_ID: bool = S::HAS_STATIC_QUERY_ID;
+}
+
+#[cfg(feature = "async")]
+impl<S> QueryFragment<Mysql> for Mismatched<S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql(NOTHING);
+        Ok(())
+    }
+}

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod attributes;
+mod cancellation;
+mod environment;
 mod lock_set;
 mod named_lock;
 mod support;
