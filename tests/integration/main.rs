@@ -11,6 +11,7 @@ mod named_lock {
     mod databases;
     mod deadlocks;
     mod guard_transactions;
+    mod hold_at_least;
     mod in_database;
     mod kill_storms;
     mod kills;

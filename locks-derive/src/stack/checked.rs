@@ -29,7 +29,7 @@ pub(super) struct CheckedLock {
 }
 
 pub(super) enum Lock {
-    Named(NamedLock),
+    Named(Box<NamedLock>),
     Tables(TableLock),
 }
 
@@ -61,7 +61,7 @@ impl Args {
 impl LockArgs {
     fn checked(self, faults: &mut Faults) -> Option<Lock> {
         match self {
-            Self::Named(args) => args.checked(faults).map(Lock::Named),
+            Self::Named(args) => args.checked(faults).map(|lock| Lock::Named(Box::new(lock))),
             Self::Tables(args) => Some(Lock::Tables(args.checked(faults))),
         }
     }
