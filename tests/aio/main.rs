@@ -4,6 +4,7 @@
 
 mod hold_at_least;
 mod lock_set;
+mod migrations;
 mod named_lock;
 mod support;
 mod table_lock;

@@ -16,6 +16,7 @@ mod named_lock {
     mod kill_storms;
     mod kills;
     mod lost_connections;
+    mod migrations;
     mod names;
     mod owned_guards;
     mod random_names;
