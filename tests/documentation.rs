@@ -28,5 +28,7 @@ documents! {
     nightly_job: "../docs/nightly-job.md",
     replicas: "../docs/replicas.md",
     seeing_locks: "../docs/seeing-locks.md",
+    faq: "../docs/faq.md",
+    locks_top: "../docs/locks-top.md",
     web_service: "../docs/web-service.md",
 }

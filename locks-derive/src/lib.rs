@@ -117,8 +117,8 @@ pub fn lockable_table(input: TokenStream) -> TokenStream {
 ///   the same time. See
 ///   [`Lock::hold_at_least`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.hold_at_least).
 /// - `conn = self.conn`: the connection. The default is the argument named `conn`, or the only
-///   argument whose type is `&mut` to a type with a name that ends in `Connection`. See
-///   [below](#the-connection).
+///   argument whose type is `&mut` to a type with a name that ends in `Connection`, or to a type
+///   parameter with such a bound. See [below](#the-connection).
 /// - `transaction`: runs the body in a transaction, which is committed before the lock is
 ///   released, as
 ///   [`Lock::transaction`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.transaction)

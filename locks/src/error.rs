@@ -1,6 +1,7 @@
 //! Error types.
 
 mod acquire_owned;
+mod conversion;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use diesel::result::Error as DieselError;
 
 pub use self::acquire_owned::AcquireOwnedError;
+pub use self::conversion::FromDieselError;
 
 /// Why a lock was not acquired, or was not held to the end.
 ///

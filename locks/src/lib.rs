@@ -150,7 +150,7 @@ pub use diesel_locks_derive::{with_lock, with_table_lock};
 
 #[cfg(feature = "mysql")]
 pub use crate::connection::{GuardedConnection, LockConnection};
-pub use crate::error::{AcquireOwnedError, Error, OpenTransaction};
+pub use crate::error::{AcquireOwnedError, Error, FromDieselError, OpenTransaction};
 #[cfg(feature = "mysql")]
 pub use crate::lock::LockGuard;
 #[cfg(any(feature = "async", feature = "mysql"))]

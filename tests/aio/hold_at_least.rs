@@ -1,7 +1,9 @@
 use std::time::{Duration, Instant};
 
-use diesel_locks::Error;
+use diesel::QueryResult;
+use diesel_async::AsyncMysqlConnection;
 use diesel_locks::aio::Lock;
+use diesel_locks::{Error, with_lock};
 
 use crate::support::Database;
 
@@ -37,4 +39,20 @@ async fn work_that_fails_releases_the_lock_immediately() {
     let started = Instant::now();
     set.acquire(&mut conn).await.unwrap().release().await.unwrap();
     assert!(started.elapsed() >= MINIMUM);
+}
+
+#[with_lock("digest", if_busy = Ok(false), hold_at_least = MINIMUM)]
+async fn digest(_conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+    Ok(true)
+}
+
+#[tokio::test]
+async fn of_two_functions_that_start_at_once_one_runs() {
+    let database = Database::create().await;
+    let (mut one, mut two) = (database.connect().await, database.connect().await);
+    let started = Instant::now();
+    let (first, second) = futures_util::future::join(digest(&mut one), digest(&mut two)).await;
+    assert!(started.elapsed() >= MINIMUM);
+    assert_ne!(first, second);
+    assert!(first.is_ok() && second.is_ok());
 }

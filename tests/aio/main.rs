@@ -2,6 +2,7 @@
 // Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod attributes;
 mod hold_at_least;
 mod lock_set;
 mod migrations;

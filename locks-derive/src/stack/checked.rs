@@ -29,7 +29,7 @@ pub(super) struct CheckedLock {
 }
 
 pub(super) enum Lock {
-    Named(Box<NamedLock>),
+    Named(NamedLock),
     Tables(TableLock),
 }
 
@@ -43,6 +43,11 @@ impl Args {
         let output = function.checked(kind.name(), &mut faults);
         let connections = connections(&stacked, &function.signature, kind.name(), &mut faults);
         refuse_second_transaction(&stacked, &connections, &mut faults);
+        if function.signature.asyncness.is_some() {
+            for connection in connections.iter().flatten() {
+                faults.keep(connection.check_awaited());
+            }
+        }
         let checked =
             stacked.into_iter().zip(connections).map(|(Stacked { lock, path }, found)| {
                 let lock = lock?.checked(&mut faults);
@@ -61,7 +66,7 @@ impl Args {
 impl LockArgs {
     fn checked(self, faults: &mut Faults) -> Option<Lock> {
         match self {
-            Self::Named(args) => args.checked(faults).map(|lock| Lock::Named(Box::new(lock))),
+            Self::Named(args) => args.checked(faults).map(Lock::Named),
             Self::Tables(args) => Some(Lock::Tables(args.checked(faults))),
         }
     }

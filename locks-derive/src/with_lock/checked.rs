@@ -13,7 +13,7 @@ pub(crate) struct NamedLock {
     pub(super) name: Name,
     pub(super) database: Database,
     pub(super) wait: Wait,
-    pub(super) hold_at_least: Option<Expr>,
+    pub(super) hold_at_least: Option<Box<Expr>>,
     pub(super) is_shortened: bool,
     pub(super) is_transaction: bool,
 }
@@ -63,7 +63,7 @@ impl Args {
         let hold_at_least = self.hold_at_least.map(|given| {
             let help = "`hold_at_least = 0` releases the lock immediately";
             refuse_negative(&given.value, "a time", help, faults);
-            given.value
+            Box::new(given.value)
         });
         Some(NamedLock {
             root: Root::new(self.options.root),

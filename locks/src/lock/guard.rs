@@ -8,7 +8,7 @@ use diesel::result::Error as DieselError;
 
 use super::release::{HeldLock, TransactionUnder};
 use crate::connection::{GuardedConnection, LockConnection, mysql};
-use crate::error::Error;
+use crate::error::{Error, FromDieselError};
 use crate::scope::{Ending, Held, Scope};
 use crate::wire::{abandon_on_panic, now};
 
@@ -77,7 +77,7 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     ) -> Result<T, E>
     where
         Conn: GuardedConnection,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let lock = self.0.held().lock().to_owned();
         let conn = self.0.conn_mut().target_mut();

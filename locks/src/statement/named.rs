@@ -125,8 +125,9 @@ pub(crate) struct Numbered<'s, S> {
 impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.function.push_select(&mut out);
-        push_number(out.reborrow(), &self.number)?;
-        out.push_sql(", CAST(");
+        out.push_sql("CAST(");
+        out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
+        out.push_sql(" AS UNSIGNED), CAST(");
         self.function.walk_call(out.reborrow())?;
         out.push_sql(" AS SIGNED) LIMIT 1");
         self.function.text().push_end(&mut out);
@@ -137,14 +138,6 @@ impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
 #[cfg(feature = "async")]
 impl<S> Query for Numbered<'_, S> {
     type SqlType = (Unsigned<BigInt>, Nullable<BigInt>);
-}
-
-#[cfg(feature = "async")]
-fn push_number<'b>(mut out: AstPass<'_, 'b, Mysql>, number: &'b u64) -> QueryResult<()> {
-    out.push_sql("CAST(");
-    out.push_bind_param::<Unsigned<BigInt>, _>(number)?;
-    out.push_sql(" AS UNSIGNED)");
-    Ok(())
 }
 
 /// A statement about a lock, without what is different from one name to another.

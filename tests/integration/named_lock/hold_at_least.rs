@@ -39,7 +39,8 @@ fn work_that_succeeds_keeps_the_lock_for_the_minimum() {
     fn duration(_conn: &mut MysqlConnection) -> QueryResult<()> {
         Ok(())
     }
-    let work: [(&str, fn(&mut MysqlConnection)); 8] = [
+    type Work = fn(&mut MysqlConnection);
+    let work: [(&str, Work); 8] = [
         ("with", |conn| BRIEF.with(conn, |_| Ok::<_, Error>(())).unwrap()),
         ("try_with", |conn| BRIEF.try_with(conn, |_| Ok::<_, Error>(())).unwrap().unwrap()),
         ("transaction", |conn| BRIEF.transaction(conn, |_| Ok::<_, Error>(())).unwrap()),
