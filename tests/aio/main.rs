@@ -5,7 +5,9 @@
 mod attributes;
 mod cancellation;
 mod environment;
+mod hold_at_least;
 mod lock_set;
+mod migrations;
 mod named_lock;
 mod support;
 mod table_lock;

@@ -16,7 +16,7 @@ pub(crate) use self::acquire::Acquire;
 #[cfg(feature = "async")]
 pub(crate) use self::inspect::NumberedInspect;
 pub(crate) use self::inspect::{Inspect, InspectRow};
-pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text};
+pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text, sleep};
 pub(crate) use self::set::{MOST_NAMES, SetFunction, release_leading_as_text, release_set_as_text};
 use super::Text;
 use crate::name::FullName;

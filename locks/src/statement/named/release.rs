@@ -1,6 +1,7 @@
 //! `RELEASE_LOCK` and `RELEASE_ALL_LOCKS`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::AstPass;
@@ -85,6 +86,12 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     }
     literal.push('\'');
     literal
+}
+
+/// Keeps the session busy for that long.
+pub(crate) fn sleep(time: Duration) -> String {
+    let microseconds = time.as_nanos().div_ceil(1_000);
+    format!("DO SLEEP({}.{:06})", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
 /// An expression that releases all, and is how many there were.
