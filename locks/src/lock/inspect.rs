@@ -8,6 +8,7 @@ use super::{Holder, Lock, Waiter};
 #[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
+use crate::name::hexadecimal;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
@@ -194,7 +195,8 @@ pub(crate) async fn held_with_prefix(
         return Ok(BTreeMap::new());
     }
     let case = server.name_case();
-    let rows: Vec<HeldRow> = match conn.rows(HeldWithPrefix { listing, case, prefix }).await {
+    let digits = hexadecimal(prefix.as_bytes());
+    let rows: Vec<HeldRow> = match conn.rows(HeldWithPrefix { listing, case, prefix: &digits }).await {
         Ok(rows) => rows,
         Err(error) => {
             let error = ServerError::diagnose(error, conn).await;
