@@ -5,5 +5,8 @@
 mod cancellation;
 mod environment;
 mod named_lock;
+mod migrations;
+mod round_trips;
+mod sending;
 mod support;
 mod table_lock;

@@ -134,5 +134,5 @@ async fn an_owned_guard_gives_its_connection_back() {
     drop(guard.unwrap());
     assert_eq!(database.count(&mut admin).await, 1);
     assert!(database.has_free_tables(&mut admin).await);
-    pool.get().await.unwrap();
+    drop(pool.get().await.unwrap());
 }
