@@ -15,6 +15,7 @@ documents! {
     guide: "../docs/README.md",
     guide_contributing: "../docs/contributing.md",
     named_locks: "../docs/named-locks.md",
+    lock_sets: "../docs/lock-sets.md",
     table_locks: "../docs/table-locks.md",
     attributes: "../docs/attributes.md",
     connections: "../docs/connections.md",
@@ -27,5 +28,7 @@ documents! {
     nightly_job: "../docs/nightly-job.md",
     replicas: "../docs/replicas.md",
     seeing_locks: "../docs/seeing-locks.md",
+    faq: "../docs/faq.md",
+    locks_top: "../docs/locks-top.md",
     web_service: "../docs/web-service.md",
 }

@@ -50,6 +50,7 @@
 pub(crate) mod doomed;
 mod guard;
 mod lock;
+mod lock_set;
 mod table_lock;
 
 use diesel_async::AsyncMysqlConnection;
@@ -57,6 +58,7 @@ use diesel_async::AsyncMysqlConnection;
 use self::doomed::Doomed;
 pub use self::guard::{LockGuard, TableLockGuard};
 pub use self::lock::Lock;
+pub use self::lock_set::LockSet;
 pub use self::table_lock::TableLock;
 use crate::error::Error;
 use crate::server::Server;

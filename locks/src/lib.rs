@@ -36,7 +36,8 @@
 //!
 //! [`Lock::try_with`] does not wait. [`Lock::transaction`] holds the lock until its transaction is
 //! committed. [`Lock::acquire_owned`] takes a pooled connection, for guards that are moved into a
-//! thread.
+//! thread. [`Lock::all`] describes several locks that are acquired together, in an order that
+//! prevents deadlocks.
 //!
 //! # Table locks
 //!
@@ -149,11 +150,11 @@ pub use diesel_locks_derive::{with_lock, with_table_lock};
 
 #[cfg(feature = "mysql")]
 pub use crate::connection::{GuardedConnection, LockConnection};
-pub use crate::error::{AcquireOwnedError, Error, OpenTransaction};
+pub use crate::error::{AcquireOwnedError, Error, FromDieselError, OpenTransaction};
 #[cfg(feature = "mysql")]
 pub use crate::lock::LockGuard;
 #[cfg(any(feature = "async", feature = "mysql"))]
-pub use crate::lock::{Holder, Lock, Waiter};
+pub use crate::lock::{Holder, Lock, LockSet, Waiter};
 pub use crate::lockable::{LockableTable, Parents, TableName};
 #[cfg(any(feature = "async", feature = "mysql"))]
 pub use crate::process::Process;

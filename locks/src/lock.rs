@@ -11,6 +11,7 @@ pub(crate) mod release;
 pub(crate) mod resolve;
 #[cfg(feature = "mysql")]
 mod run;
+pub(crate) mod set;
 mod wait;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use self::guard::LockGuard;
 pub use self::holder::{Holder, Waiter};
 pub(crate) use self::release::{HeldLock, HeldTransaction};
+pub use self::set::LockSet;
 use crate::timeout::Timeout;
 
 /// A named lock: a mutex that all clients of one database server share.
@@ -78,15 +80,15 @@ use crate::timeout::Timeout;
 pub struct Lock<'n> {
     name: &'n str,
     timeout: Timeout,
-    prefix: Prefix<'n>,
+    prefix: Prefix<&'n str>,
     shortened: bool,
 }
 
 /// What goes before the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Prefix<'n> {
+enum Prefix<Database> {
     CurrentDatabase,
-    Database(&'n str),
+    Database(Database),
     None,
 }
 

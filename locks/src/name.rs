@@ -86,6 +86,12 @@ impl FullName {
         self.checked.map(|length| &self.digits()[..2 * length])
     }
 
+    /// Whether MySQL accepts the name, which accepts fewer than MariaDB.
+    pub(crate) fn is_usual(&self) -> bool {
+        let fits = self.shortened || self.text.chars().count() <= MOST_CHARACTERS;
+        fits && self.text.chars().all(|character| character <= '\u{ffff}')
+    }
+
     pub(crate) fn is_shortened(&self) -> bool {
         self.shortened
     }

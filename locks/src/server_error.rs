@@ -182,7 +182,7 @@ pub(crate) async fn number(conn: &mut impl Wire, expression: &str) -> QueryResul
     let Err(error) = prepared else { return prepared };
     let kept = conn.batch(&statement::keep_signaled(expression)).await;
     let signaled = if kept.is_ok() { conn.batch(statement::SIGNAL).await } else { kept };
-    retry_or_close(conn, &statement::end_signaled()).await?;
+    retry_or_close(conn, statement::END_SIGNALED).await?;
     match signaled {
         Err(DieselError::DatabaseError(_, signal)) => match signal.message() {
             statement::SIGNALED_NULL => Ok(None),

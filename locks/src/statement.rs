@@ -47,22 +47,17 @@ pub(crate) const SIGNAL: &str = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @die
 /// Goes before it, and makes it readable. A message cannot be NULL.
 pub(crate) fn keep_signaled(expression: &str) -> String {
     format!(
-        "SET {}, character_set_results = NULL, \
-         @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')",
-        transaction::save(&[SIGNALED_RESULTS])
+        "SET @diesel_locks_signaled_results = @@character_set_results, \
+         character_set_results = NULL, \
+         @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')"
     )
 }
 
-/// Goes after it; running it again changes nothing.
-pub(crate) fn end_signaled() -> String {
-    format!("SET {}", transaction::put_back_if_saved(&[SIGNALED_RESULTS]))
-}
-
-/// With a copy of its own, since a batch may have changed the variable, too.
-const SIGNALED_RESULTS: transaction::Saved = transaction::Saved {
-    copy: "@diesel_locks_signaled_results",
-    variable: "character_set_results",
-};
+/// Goes after it; running it again changes nothing. The copy is separate from that of batches, which
+/// change the variable, too.
+pub(crate) const END_SIGNALED: &str = "SET character_set_results = \
+     COALESCE(@diesel_locks_signaled_results, @@character_set_results), \
+     @diesel_locks_signaled_results = NULL";
 
 /// The message that stands for NULL.
 pub(crate) const SIGNALED_NULL: &str = "NULL";

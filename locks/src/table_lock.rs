@@ -18,7 +18,7 @@ pub(crate) use self::session::HeldTables;
 #[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 #[cfg(feature = "mysql")]
-use crate::error::{AcquireOwnedError, Error};
+use crate::error::{AcquireOwnedError, Error, FromDieselError};
 use crate::lockable::{Level, LockableTable, TableName, Tables};
 #[cfg(feature = "mysql")]
 use crate::scope::Scope;
@@ -60,11 +60,11 @@ use crate::wire::now;
 ///
 /// # Transactions
 ///
-/// The lock is acquired with autocommit off, outside of any transaction, and ended by `COMMIT` and
-/// `UNLOCK TABLES`: the order that InnoDB needs. While the lock is held Diesel knows that a
-/// transaction is open, so [`conn.transaction`](diesel::Connection::transaction) makes savepoints and
-/// keeps the tables locked. Tables that the connection has locked before, with `LOCK TABLES` in plain
-/// SQL, are unlocked.
+/// The lock is acquired with autocommit off, outside of any transaction, and ended by `UNLOCK TABLES`,
+/// which commits before it unlocks: the order that InnoDB needs. While the lock is held Diesel knows
+/// that a transaction is open, so [`conn.transaction`](diesel::Connection::transaction) makes
+/// savepoints and keeps the tables locked. Tables that the connection has locked before, with `LOCK
+/// TABLES` in plain SQL, are unlocked.
 ///
 /// Statements that end a transaction end the protection, too: DDL, `COMMIT`, `BEGIN`, `ROLLBACK`,
 /// `SET autocommit = 1`, `LOCK TABLES`, `UNLOCK TABLES`, `ANALYZE TABLE` and others, even if the
@@ -216,7 +216,7 @@ impl TableLock {
     ) -> Result<T, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let held = mysql(conn).and_then(|conn| self.hold(conn)).map_err(DieselError::from)?;
         Scope::new(conn, held).run(body)

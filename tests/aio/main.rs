@@ -2,8 +2,10 @@
 // Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod attributes;
 mod cancellation;
 mod environment;
+mod lock_set;
 mod named_lock;
 mod migrations;
 mod round_trips;

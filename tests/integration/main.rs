@@ -24,6 +24,17 @@ mod named_lock {
     mod transactions;
 }
 
+/// Sets of named locks.
+mod lock_sets {
+    mod acquire;
+    mod contention;
+    mod databases;
+    mod failures;
+    mod kill_storms;
+    mod names;
+    mod round_trips;
+}
+
 /// Table locks.
 mod table_lock {
     mod aliases;

@@ -7,7 +7,7 @@ use diesel::result::Error as DieselError;
 use diesel_async::AsyncMysqlConnection;
 
 use super::doomed::Doomed;
-use crate::error::Error;
+use crate::error::{Error, FromDieselError};
 use crate::lock::HeldLock;
 use crate::lock::release::TransactionUnder;
 use crate::scope::{Ending, Held, ended_after_body, ending};
@@ -22,7 +22,7 @@ pub(super) async fn run<Conn, H, T, E>(
 where
     Conn: DerefMut<Target = AsyncMysqlConnection>,
     H: Held,
-    E: From<DieselError>,
+    E: FromDieselError,
 {
     let result = body(&mut conn).await;
     let succeeded = result.is_ok();
@@ -156,7 +156,7 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
         body: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> Result<T, E>,
     ) -> Result<T, E>
     where
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let lock = self.held.lock().to_owned();
         let mut conn = Doomed::new(&mut *self.conn);

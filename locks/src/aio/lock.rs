@@ -9,7 +9,7 @@ use diesel_async::AsyncMysqlConnection;
 
 use super::doomed::Doomed;
 use super::guard::{LockGuard, run};
-use crate::error::{AcquireOwnedError, Error};
+use crate::error::{AcquireOwnedError, Error, FromDieselError};
 use crate::lock::hold::{hold, hold_and_begin, try_hold};
 use crate::lock::inspect::{held_with_prefix, holder, waiters};
 use crate::lock::release::{release, release_all};
@@ -183,7 +183,7 @@ impl<'n> Lock<'n> {
         body: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> Result<T, E>,
     ) -> Result<T, E>
     where
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let mut conn = Doomed::new(conn);
         match hold(&self.0, &mut *conn).await {
@@ -207,7 +207,7 @@ impl<'n> Lock<'n> {
         body: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> Result<T, E>,
     ) -> Result<Option<T>, E>
     where
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let mut conn = Doomed::new(conn);
         match try_hold(&self.0, &mut *conn).await {
@@ -247,7 +247,7 @@ impl<'n> Lock<'n> {
         body: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> Result<T, E>,
     ) -> Result<T, E>
     where
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let mut conn = Doomed::new(conn);
         match hold_and_begin(&self.0, &mut *conn).await {

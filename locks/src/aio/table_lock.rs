@@ -9,7 +9,7 @@ use diesel_async::AsyncMysqlConnection;
 
 use super::doomed::Doomed;
 use super::guard::{TableLockGuard, run};
-use crate::error::{AcquireOwnedError, Error};
+use crate::error::{AcquireOwnedError, Error, FromDieselError};
 use crate::lockable::{LockableTable, TableName};
 use crate::table_lock::blockers::{Blocker, blockers};
 use crate::table_lock::session::hold;
@@ -161,7 +161,7 @@ impl TableLock {
         body: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> Result<T, E>,
     ) -> Result<T, E>
     where
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let mut conn = Doomed::new(conn);
         match hold(&self.0, &mut *conn).await {

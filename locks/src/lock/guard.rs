@@ -8,11 +8,11 @@ use diesel::result::Error as DieselError;
 
 use super::release::{HeldLock, TransactionUnder};
 use crate::connection::{GuardedConnection, LockConnection, mysql};
-use crate::error::Error;
+use crate::error::{Error, FromDieselError};
 use crate::scope::{Ending, Held, Scope};
 use crate::wire::{abandon_on_panic, now};
 
-/// A named lock that is held, and the connection that holds it.
+/// A named lock that is held, or a [set](crate::LockSet) of them, and the connection that holds it.
 ///
 /// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping it
 /// releases the lock immediately, with one round trip, in a panic too. Errors are ignored on drop, so
@@ -35,8 +35,8 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotHeld`] if this connection no longer held the lock: it was released in another way,
-    /// or lost with a connection that was closed and opened again. [`Error::ConnectionLost`],
+    /// [`Error::NotHeld`] if this connection no longer held the lock, or one of the set: it was
+    /// released in another way, or lost with a connection that was closed and opened again. [`Error::ConnectionLost`],
     /// [`Error::Interrupted`] or [`Error::Diesel`]. After an error the lock is not held, either; a
     /// connection that the guard owned is dropped.
     pub fn release(self) -> Result<Conn, Error> {
@@ -45,7 +45,7 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     }
 
     /// Keeps the lock beyond the guard: until [`Lock::release`](crate::Lock::release), or the end of
-    /// the connection. Returns the connection.
+    /// the connection. Returns the connection. The locks of a set are then released one by one.
     pub fn leak(self) -> Conn {
         self.0.leak()
     }
@@ -77,7 +77,7 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     ) -> Result<T, E>
     where
         Conn: GuardedConnection,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let lock = self.0.held().lock().to_owned();
         let conn = self.0.conn_mut().target_mut();

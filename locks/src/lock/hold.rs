@@ -6,6 +6,7 @@ use super::Lock;
 use super::release::{HeldLock, HeldTransaction, KIND};
 use super::wait::{Outcome, wait_for};
 use crate::error::Error;
+use crate::name::FullName;
 use crate::timeout::Timeout;
 use crate::trace::AcquireSpan;
 use crate::transaction::Transaction;
@@ -16,15 +17,20 @@ pub(crate) async fn hold(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<HeldLo
     let span = AcquireSpan::new(KIND, &lock.name, lock.timeout.duration());
     let waited = span.around(wait_for(lock, lock.timeout, conn)).await;
     let held = waited.and_then(|outcome| match outcome {
-        Outcome::Acquired(name) => Ok(HeldLock::new(name)),
-        Outcome::Busy { name, holder } => Err(Error::Timeout {
-            lock: name.to_string(),
-            timeout: lock.timeout.duration().unwrap_or(Duration::MAX),
-            holder,
-            is_table_lock: false,
-        }),
+        Outcome::Acquired(name) => Ok(HeldLock::one(name)),
+        Outcome::Busy { name, holder } => Err(timed_out(&name, lock.timeout, holder)),
     });
     span.end(held, |_| "acquired")
+}
+
+/// The error for a lock that was not free in time.
+pub(super) fn timed_out(name: &FullName, timeout: Timeout, holder: Option<u64>) -> Error {
+    Error::Timeout {
+        lock: name.to_string(),
+        timeout: timeout.duration().unwrap_or(Duration::MAX),
+        holder,
+        is_table_lock: false,
+    }
 }
 
 /// Acquires the lock if it is free.
@@ -35,7 +41,7 @@ pub(crate) async fn try_hold(
     let span = AcquireSpan::new(KIND, &lock.name, Timeout::ZERO.duration());
     let waited = span.around(wait_for(lock, Timeout::ZERO, conn)).await;
     let held = waited.map(|outcome| match outcome {
-        Outcome::Acquired(name) => Some(HeldLock::new(name)),
+        Outcome::Acquired(name) => Some(HeldLock::one(name)),
         Outcome::Busy { .. } => None,
     });
     span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })

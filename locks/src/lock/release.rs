@@ -2,6 +2,7 @@
 
 use super::Lock;
 use super::resolve::{error_for, inspect, inspect_uncached};
+use super::set::release::{holds_set, list, release_set};
 #[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
@@ -52,23 +53,44 @@ impl Lock<'_> {
 /// The kind of lock, for `tracing`.
 pub(super) const KIND: &str = "named lock";
 
-/// A named lock that some connection holds, under the name by which it was acquired.
+/// A named lock that some connection holds, under the name by which it was acquired, or a set of them.
 #[derive(Debug)]
-pub(crate) struct HeldLock(FullName);
+pub(crate) enum HeldLock {
+    One(FullName),
+    Set {
+        /// In the order in which they were acquired.
+        names: Vec<FullName>,
+        /// All of them.
+        text: String,
+    },
+}
 
 impl HeldLock {
-    pub(super) fn new(name: FullName) -> Self {
-        Self(name)
+    pub(super) fn one(name: FullName) -> Self {
+        Self::One(name)
+    }
+
+    pub(super) fn set(names: Vec<FullName>) -> Self {
+        let text = list(&names);
+        Self::Set { names, text }
     }
 
     pub(crate) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        let (_, holder, this) = inspect(&self.0, conn).await?;
-        Ok(holder == Some(this))
+        match self {
+            Self::One(name) => {
+                let (_, holder, this) = inspect(name, conn).await?;
+                Ok(holder == Some(this))
+            }
+            Self::Set { names, .. } => holds_set(names, conn).await,
+        }
     }
 
     /// Releases the lock; if that cannot be done, the connection is closed.
     async fn release(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        release_once(&self.0, conn).await
+        match self {
+            Self::One(name) => release_once(name, conn).await,
+            Self::Set { names, .. } => release_set(names, conn).await,
+        }
     }
 }
 
@@ -78,11 +100,14 @@ impl Held for HeldLock {
     }
 
     fn lock(&self) -> &str {
-        self.0.as_str()
+        match self {
+            Self::One(name) => name.as_str(),
+            Self::Set { text, .. } => text,
+        }
     }
 
     async fn end(&self, _: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        if self.release(conn).await? { Ok(()) } else { Err(not_held(&self.0, None)) }
+        if self.release(conn).await? { Ok(()) } else { Err(not_held(self.lock(), None)) }
     }
 }
 
@@ -121,7 +146,7 @@ impl Held for HeldTransaction {
         let released = self.lock.release(conn).await;
         let committed = ended.is_ok() && ending == Ending::Commit;
         ended?;
-        if released? { Ok(()) } else { Err(not_held(&self.lock.0, Some(committed))) }
+        if released? { Ok(()) } else { Err(not_held(self.lock(), Some(committed))) }
     }
 }
 
@@ -155,8 +180,8 @@ impl Held for TransactionUnder {
     }
 }
 
-fn not_held(name: &FullName, committed: Option<bool>) -> Error {
-    Error::NotHeld { lock: name.to_string(), committed }
+fn not_held(lock: &str, committed: Option<bool>) -> Error {
+    Error::NotHeld { lock: lock.to_owned(), committed }
 }
 
 /// Whether the connection held the lock until now.
@@ -195,10 +220,10 @@ pub(crate) async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(),
     };
     let corrected = lock.correct(&guess, database)?;
     if corrected.is_none() && holder != Some(this) {
-        return if released? { Ok(()) } else { Err(not_held(&guess, None)) };
+        return if released? { Ok(()) } else { Err(not_held(guess.as_str(), None)) };
     }
     let name = corrected.unwrap_or(guess).settle();
-    if release_once(&name, conn).await? { Ok(()) } else { Err(not_held(&name, None)) }
+    if release_once(&name, conn).await? { Ok(()) } else { Err(not_held(name.as_str(), None)) }
 }
 
 /// Releases every named lock of the connection: how many there were.

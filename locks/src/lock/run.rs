@@ -6,7 +6,7 @@ use diesel::result::Error as DieselError;
 use super::hold::{hold_and_begin, try_hold_and_begin};
 use super::{HeldTransaction, Lock};
 use crate::connection::{LockConnection, mysql};
-use crate::error::Error;
+use crate::error::{Error, FromDieselError};
 use crate::scope::Scope;
 use crate::wire::{abandon_on_panic, now};
 
@@ -26,7 +26,7 @@ impl Lock<'_> {
     ) -> Result<T, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let held = mysql(conn).and_then(|conn| self.hold(conn)).map_err(DieselError::from)?;
         Scope::new(conn, held).run(body)
@@ -45,7 +45,7 @@ impl Lock<'_> {
     ) -> Result<Option<T>, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         match mysql(conn).and_then(|conn| self.try_hold(conn)).map_err(DieselError::from)? {
             Some(held) => Scope::new(conn, held).run(body).map(Some),
@@ -79,7 +79,7 @@ impl Lock<'_> {
     ) -> Result<T, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let held =
             mysql(conn).and_then(|conn| self.hold_and_begin(conn)).map_err(DieselError::from)?;

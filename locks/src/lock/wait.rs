@@ -13,8 +13,8 @@ use crate::timeout::{Stopped, Timeout, Wait};
 use crate::wire::Wire;
 
 /// How a wait ended, under the name that was waited for.
-pub(super) enum Outcome {
-    Acquired(FullName),
+pub(super) enum Outcome<Acquired> {
+    Acquired(Acquired),
     Busy { name: FullName, holder: Option<u64> },
 }
 
@@ -22,7 +22,7 @@ pub(super) async fn wait_for<W: Wire>(
     lock: &Lock<'_>,
     timeout: Timeout,
     conn: &mut W,
-) -> Result<Outcome, Error> {
+) -> Result<Outcome<FullName>, Error> {
     let mut name = lock.guess()?;
     let mut wait = Wait::start(timeout);
     let mut server_wait = wait.first();

@@ -3,6 +3,7 @@
 mod acquire;
 mod inspect;
 mod release;
+mod set;
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -16,6 +17,7 @@ pub(crate) use self::acquire::Acquire;
 pub(crate) use self::inspect::NumberedInspect;
 pub(crate) use self::inspect::{Inspect, InspectRow};
 pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text};
+pub(crate) use self::set::{MOST_NAMES, SetFunction, release_leading_as_text, release_set_as_text};
 use super::Text;
 use crate::name::FullName;
 
@@ -159,8 +161,9 @@ pub(crate) struct Numbered<'s, S> {
 impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.function.push_select(&mut out);
-        push_number(out.reborrow(), &self.number)?;
-        out.push_sql(", CAST(");
+        out.push_sql("CAST(");
+        out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
+        out.push_sql(" AS UNSIGNED), CAST(");
         self.function.walk_call(Bound::Digits, out.reborrow())?;
         out.push_sql(" AS SIGNED) LIMIT 1");
         self.function.text().push_end(&mut out);
@@ -171,14 +174,6 @@ impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
 #[cfg(feature = "async")]
 impl<S> Query for Numbered<'_, S> {
     type SqlType = (Unsigned<BigInt>, Nullable<BigInt>);
-}
-
-#[cfg(feature = "async")]
-fn push_number<'b>(mut out: AstPass<'_, 'b, Mysql>, number: &'b u64) -> QueryResult<()> {
-    out.push_sql("CAST(");
-    out.push_bind_param::<Unsigned<BigInt>, _>(number)?;
-    out.push_sql(" AS UNSIGNED)");
-    Ok(())
 }
 
 /// A statement about a lock, without what is different from one name to another.

@@ -14,16 +14,16 @@ use std::time::Duration;
 
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncMysqlConnection, RunQueryDsl,
-    SimpleAsyncConnection, TransactionManager,
+    AnsiTransactionManager, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
 };
 
 pub(crate) use self::close::close_at_once;
 use self::close::refuse_closed;
 use super::{Query, Wire, keyed, retire_failed};
 use crate::error::Error;
-use crate::statement::named::{Inspect, InspectRow, LockFunction, Numbered, NumberedInspect};
 use crate::statement::Echo;
+use crate::statement::named::{Inspect, InspectRow, LockFunction, Numbered, NumberedInspect};
 
 type Manager = AnsiTransactionManager;
 

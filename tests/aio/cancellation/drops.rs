@@ -13,10 +13,7 @@ use super::probes::{Probe, ask_all};
 use crate::support::{connection_id, number, on_both_runtimes, soon, until};
 
 /// Once for each way to use the connection again first.
-async fn after_each(
-    what: &str,
-    mut act: impl AsyncFnMut(&mut AsyncMysqlConnection),
-) {
+async fn after_each(what: &str, mut act: impl AsyncFnMut(&mut AsyncMysqlConnection)) {
     let mut scene = Scene::set().await;
     for first in Probe::ALL {
         let mut conn = scene.database.connect().await;
@@ -127,7 +124,10 @@ async fn a_task_that_panics_or_is_aborted_leaves_its_pool_usable() {
         soon("the second", two).await.unwrap_err();
         scene.expect_nothing_held("tasks", 0).await;
         assert_eq!(number("17", &mut *soon("bb8", bb8.get()).await.unwrap()).await, Ok(17));
-        assert_eq!(number("17", &mut *soon("deadpool", deadpool.get()).await.unwrap()).await, Ok(17));
+        assert_eq!(
+            number("17", &mut *soon("deadpool", deadpool.get()).await.unwrap()).await,
+            Ok(17)
+        );
     }
 }
 

@@ -32,9 +32,8 @@ impl Scene {
     /// written both or not at all. Removes them.
     pub(super) async fn expect_nothing_held(&mut self, what: &str, id: u64) {
         let (database, admin) = (&self.database, &mut self.admin);
-        let free = ["free", "inner", "later"].map(|lock| {
-            format!("IS_USED_LOCK('{}') IS NULL", database.full_name(lock))
-        });
+        let free = ["free", "inner", "later"]
+            .map(|lock| format!("IS_USED_LOCK('{}') IS NULL", database.full_name(lock)));
         let free = free.join(" AND ");
         until(&format!("{what}: the locks are free"), async || {
             number(&free, &mut admin.conn).await == Ok(1)
@@ -67,7 +66,8 @@ async fn cancel_at_each_poll(name: &str, call: Call, warm: bool, drop: Drop, sce
             call(&mut conn).await;
             scene.expect_nothing_held(name, id).await;
         }
-        let what = format!("{name}, dropped {drop:?} after {polls} polls, warm: {warm}, then {first:?}");
+        let what =
+            format!("{name}, dropped {drop:?} after {polls} polls, warm: {warm}, then {first:?}");
         let done = soon(&what, polled(polls, drop, call(&mut conn))).await.is_some();
         scene.points += 1;
         ask_all(first, &mut conn, id, &scene.database, &mut scene.admin).await;

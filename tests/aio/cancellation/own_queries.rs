@@ -10,9 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::kept_connections::Scene;
 use super::probes::{BUSY, work};
-use crate::support::{
-    Admin, Database, Drop, connection_id, number, polled, soon,
-};
+use crate::support::{Admin, Database, Drop, connection_id, number, polled, soon};
 
 const LOCK: Lock = Lock::new("free");
 
@@ -275,8 +273,10 @@ async fn cancel_before(
             LOCK.acquire(&mut conn).await.unwrap().release().await.unwrap();
             assert!(BUSY.is_held(&mut conn).await.unwrap());
         }
-        let what =
-            format!("{}, dropped {drop:?} after {polls} polls, warm: {warm}, then {after:?}", query.0);
+        let what = format!(
+            "{}, dropped {drop:?} after {polls} polls, warm: {warm}, then {after:?}",
+            query.0
+        );
         let cancelled = Cancelled { query, polls, drop };
         let (database, admin) = (&scene.database, &mut scene.admin);
         let ran = after.run(&cancelled, &mut conn, id, database, admin);

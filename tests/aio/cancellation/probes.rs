@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use diesel::{ExpressionMethods as _, IntoSql as _, QueryResult};
 use diesel::sql_types::Integer;
+use diesel::{ExpressionMethods as _, IntoSql as _, QueryResult};
 use diesel_async::{
     AsyncConnection as _, AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
 };
@@ -90,7 +90,9 @@ impl Probe {
                 let insert = format!("INSERT INTO work VALUES ({n})");
                 written(conn.batch_execute(&insert).await.map(|()| 1))
             }
-            Self::Transaction => written(conn.transaction(async |conn| insert(n, conn).await).await),
+            Self::Transaction => {
+                written(conn.transaction(async |conn| insert(n, conn).await).await)
+            }
             Self::CachedSelect => match select(n, conn).await {
                 Ok(answer) => {
                     assert_eq!(answer, n, "{self:?}");
@@ -163,7 +165,8 @@ impl Claim {
         match self {
             Self::Nothing => {}
             Self::Row(n) => {
-                let rows = format!("(SELECT COUNT(*) FROM `{}`.work WHERE n = {n})", database.name());
+                let rows =
+                    format!("(SELECT COUNT(*) FROM `{}`.work WHERE n = {n})", database.name());
                 assert_eq!(number(&rows, &mut admin.conn).await, Ok(1), "row {n}");
             }
             Self::Held => {

@@ -10,9 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::probes::{Probe, ask_all};
-use crate::support::{
-    Admin, Database, Drop, connection_id, on_both_runtimes, polled, soon, until,
-};
+use crate::support::{Admin, Database, Drop, connection_id, on_both_runtimes, polled, soon, until};
 
 const LOCK: Lock = Lock::new("wanted").timeout(Duration::from_secs(3_000));
 
@@ -56,6 +54,11 @@ waits! {
     }
     transaction(conn) {
         LOCK.transaction(conn, never).await.unwrap();
+    }
+    acquire_a_set(conn) {
+        let set = Lock::all(["outer", "wanted"]).timeout(Duration::from_secs(3_000));
+        let _ = set.acquire(conn).await.map(|guard| guard.leak()).unwrap();
+        panic!("another connection has the lock")
     }
     lock_tables(conn) {
         let _ = tables().acquire(conn).await.unwrap();

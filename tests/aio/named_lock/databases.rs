@@ -14,10 +14,8 @@ async fn a_lock_belongs_to_the_database_of_its_connection() {
     for _ in 0..2 {
         let a = LOCK.acquire(&mut first).await.unwrap();
         let b = LOCK.acquire(&mut second).await.unwrap();
-        let holders = (
-            admin.holder(&one.full_name("l")).await,
-            admin.holder(&two.full_name("l")).await,
-        );
+        let holders =
+            (admin.holder(&one.full_name("l")).await, admin.holder(&two.full_name("l")).await);
         let (a, b) = (a.release().await.unwrap(), b.release().await.unwrap());
         assert_eq!(holders, (Some(connection_id(a).await), Some(connection_id(b).await)));
     }
@@ -71,10 +69,7 @@ async fn a_connection_without_a_database_needs_a_prefix() {
     let refused = LOCK.is_held(&mut conn).await;
     assert!(matches!(refused, Err(Error::NoDatabase)), "{refused:?}");
     let refused = Lock::held_with_prefix("", &mut conn).await;
-    assert!(
-        matches!(refused, Err(Error::NoDatabase | Error::Unsupported { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Error::NoDatabase | Error::Unsupported { .. })), "{refused:?}");
     let guard = LOCK.in_database(database.name()).acquire(&mut conn).await.unwrap();
     guard.release().await.unwrap();
 }

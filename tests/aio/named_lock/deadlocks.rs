@@ -12,8 +12,7 @@ const TWO: Lock = Lock::new("two").timeout(Duration::from_secs(100));
 async fn one_of_two_that_wait_for_each_other_fails_and_keeps_its_lock() {
     let database = Database::create().await;
     let (mut first, mut second) = (database.connect().await, database.connect().await);
-    let (first_id, second_id) =
-        (connection_id(&mut first).await, connection_id(&mut second).await);
+    let (first_id, second_id) = (connection_id(&mut first).await, connection_id(&mut second).await);
     let mut admin = Admin::connect().await;
     for _ in 0..3 {
         let mut one = ONE.acquire(&mut first).await.unwrap();

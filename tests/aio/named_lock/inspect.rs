@@ -1,6 +1,6 @@
 use diesel_locks::Error;
-use diesel_locks::aio::{Lock, inspect_server};
 use diesel_locks::Flavor;
+use diesel_locks::aio::{Lock, inspect_server};
 
 use crate::support::{Admin, Database, Listings, connection_id, is_mysql, soon};
 

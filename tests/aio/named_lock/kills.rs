@@ -20,7 +20,8 @@ async fn a_wait_that_is_killed_is_interrupted_and_the_connection_goes_on() {
                 admin.until_waiting(id).await;
                 admin.kill_query(id).await;
             };
-            let acquire = async { lock.acquire(&mut two).await.map(|guard| guard.leak()).map(drop) };
+            let acquire =
+                async { lock.acquire(&mut two).await.map(|guard| guard.leak()).map(drop) };
             let (killed, ()) = soon("a killed wait", async { tokio::join!(acquire, kill) }).await;
             assert!(matches!(killed, Err(Error::Interrupted { .. })), "{killed:?}");
             guard.release().await.unwrap();

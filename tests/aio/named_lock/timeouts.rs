@@ -26,18 +26,20 @@ async fn a_wait_is_never_shorter_than_its_timeout() {
     let database = Database::create().await;
     let mut holder = database.connect().await;
     LOCK.acquire(&mut holder).await.unwrap().leak();
-    let waits = [0, 1, 999, 1_000, 50_000, 499_999, 600_000, 999_001, 1_000_000, 1_000_001, 1_500_000]
-        .map(|micros| {
-            let database = &database;
-            async move {
-                let mut conn = database.connect().await;
-                // The second time, the statements are cached.
-                for _ in 0..2 {
-                    time_out(Duration::from_micros(micros), &mut conn).await;
+    let waits =
+        [0, 1, 999, 1_000, 50_000, 499_999, 600_000, 999_001, 1_000_000, 1_000_001, 1_500_000].map(
+            |micros| {
+                let database = &database;
+                async move {
+                    let mut conn = database.connect().await;
+                    // The second time, the statements are cached.
+                    for _ in 0..2 {
+                        time_out(Duration::from_micros(micros), &mut conn).await;
+                    }
+                    assert_eq!(Lock::release_all(&mut conn).await.unwrap(), 0);
                 }
-                assert_eq!(Lock::release_all(&mut conn).await.unwrap(), 0);
-            }
-        });
+            },
+        );
     futures_util::future::join_all(waits).await;
 }
 
@@ -85,9 +87,10 @@ async fn no_wait_of_more_than_a_minute_is_asked_of_the_server() {
         };
         soon("the lock", async { tokio::join!(acquire, release) }).await;
         let seconds = if lock == LOCK.timeout(Duration::from_secs(59)) { 59_i64 } else { 60 };
-        let executed = proxy.take_packets().iter().any(|packet| {
-            packet.windows(8).any(|bytes| bytes == seconds.to_le_bytes())
-        });
+        let executed = proxy
+            .take_packets()
+            .iter()
+            .any(|packet| packet.windows(8).any(|bytes| bytes == seconds.to_le_bytes()));
         assert!(executed, "{lock:?} asked for other than {seconds} s");
     }
 }

@@ -156,7 +156,8 @@ async fn a_test_transaction_gets_a_savepoint() {
     let mut conn = database.connect().await;
     let mut admin = Admin::connect().await;
     conn.begin_test_transaction().await.unwrap();
-    let done: QueryResult<()> = LOCK.transaction(&mut conn, async |conn| insert(1, conn).await).await;
+    let done: QueryResult<()> =
+        LOCK.transaction(&mut conn, async |conn| insert(1, conn).await).await;
     assert_eq!(done, Ok(()));
     let failed: QueryResult<()> = LOCK
         .transaction(&mut conn, async |conn| {

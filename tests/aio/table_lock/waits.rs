@@ -107,6 +107,7 @@ async fn of_two_that_wait_for_each_other_one_fails() {
         tokio::join!(first, second)
     })
     .await;
-    let deadlocks = [&a, &b].iter().filter(|end| matches!(end, Err(Error::Deadlock { .. }))).count();
+    let deadlocks =
+        [&a, &b].iter().filter(|end| matches!(end, Err(Error::Deadlock { .. }))).count();
     assert_eq!(deadlocks, 1, "{a:?}, {b:?}");
 }

@@ -5,8 +5,6 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Unsigned};
 
-#[cfg(feature = "async")]
-use super::push_number;
 use super::{AnyName, Bound, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
@@ -96,8 +94,9 @@ pub(crate) struct NumberedInspect<'s> {
 impl QueryFragment<Mysql> for NumberedInspect<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.inspect.walk(Bound::Digits, out, |mut out| {
-            push_number(out.reborrow(), &self.number)?;
-            out.push_sql(", ");
+            out.push_sql("CAST(");
+            out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
+            out.push_sql(" AS UNSIGNED), ");
             Ok(())
         })
     }

@@ -55,16 +55,22 @@ impl LockFunction for Release<'_> {
 /// `RELEASE_LOCK` as plain text, for when a prepared statement cannot be had. Names are sent in
 /// hexadecimal digits, so that nothing in them needs quoting.
 pub(crate) fn release_as_text(name: &FullName) -> String {
-    let mut literal = format!("CONVERT(X'{}' USING utf8mb4)", name.digits());
-    if name.is_shortened() {
-        literal = format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))");
-    }
-    let release = format!("RELEASE_LOCK({literal})");
+    let release = format!("RELEASE_LOCK({})", literal(name));
     match name.checked_digits() {
         Some(database) => {
             format!("DO IF(CAST(DATABASE() AS BINARY) = X'{database}', {release}, NULL)")
         }
         None => format!("DO {release}"),
+    }
+}
+
+/// The name of the lock as an expression.
+pub(super) fn literal(name: &FullName) -> String {
+    let literal = format!("CONVERT(X'{}' USING utf8mb4)", name.digits());
+    if name.is_shortened() {
+        format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))")
+    } else {
+        literal
     }
 }
 

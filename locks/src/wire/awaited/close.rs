@@ -1,6 +1,5 @@
 //! Closes diesel-async's connection without waiting.
 
-use std::any::Any as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
