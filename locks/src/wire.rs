@@ -160,6 +160,7 @@ macro_rules! keyed {
 use keyed;
 
 /// Retires the text of a failed statement, so that it is never run from Diesel's cache again.
+#[cfg(feature = "mysql")]
 fn retire_failed<T>(text: Option<Text>, result: QueryResult<T>) -> QueryResult<T> {
     if let (Err(_), Some(text)) = (&result, text) {
         text.retire();

@@ -31,13 +31,13 @@ async fn with_a_transaction(conn: &mut AsyncMysqlConnection) -> QueryResult<()> 
     write(conn).await
 }
 
-#[with_table_lock(write("work"), read("orders"))]
+#[with_table_lock(write("work"), read("prices"))]
 async fn with_locked_tables(conn: &mut AsyncMysqlConnection) -> QueryResult<()> {
     write(conn).await
 }
 
 fn tables() -> TableLock {
-    TableLock::new().write_table("work").read_table("orders")
+    TableLock::new().write_table("work").read_table("prices")
 }
 
 /// Writes two rows, of which other connections see both or none.

@@ -32,7 +32,7 @@ async fn never(_: &mut AsyncMysqlConnection) -> QueryResult<()> {
 }
 
 fn tables() -> TableLock {
-    TableLock::new().read_table("orders").write_table("work")
+    TableLock::new().read_table("prices").write_table("work")
 }
 
 waits! {
@@ -98,7 +98,7 @@ impl Scene {
             database,
         };
         super::probes::BUSY.acquire(&mut scene.busy).await.unwrap().leak();
-        let lock = "SET autocommit = 0; LOCK TABLES work WRITE, orders WRITE";
+        let lock = "SET autocommit = 0; LOCK TABLES work WRITE, prices WRITE";
         scene.holder.batch_execute(lock).await.unwrap();
         LOCK.acquire(&mut scene.holder).await.unwrap().leak();
         scene

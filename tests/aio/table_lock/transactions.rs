@@ -26,7 +26,7 @@ async fn a_body_runs_while_the_tables_are_locked() {
     drop(guard);
 }
 
-const TABLES: [&str; 2] = ["work", "orders"];
+const TABLES: [&str; 2] = ["work", "prices"];
 
 fn tables() -> TableLock {
     TABLES.into_iter().fold(TableLock::new(), TableLock::write_table)
