@@ -6,6 +6,7 @@ mod polls;
 mod proxy;
 mod server;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
@@ -78,3 +79,40 @@ macro_rules! on_both_runtimes {
     )*};
 }
 pub(crate) use on_both_runtimes;
+
+const ALONE: &str = "DIESEL_LOCKS_TEST_ALONE";
+
+/// Runs the test's body in a separate process. Use [`alone!`].
+///
+/// The library remembers the last database of the whole process, so a test that counts round trips
+/// must not share its process with others.
+pub(crate) fn run_alone(test: &str, body: impl Future<Output = ()>) {
+    if std::env::var_os(ALONE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        return runtime.unwrap().block_on(body);
+    }
+    let (_, test) = test.split_once("::").expect("the path begins with the crate");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--test-threads=1", "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "no test has the name {test}: {stdout}");
+    print!("{stdout}");
+}
+
+/// Defines tests that each run in a separate process.
+macro_rules! alone {
+    ($($(#[$attribute:meta])* async fn $name:ident() $body:block)*) => {$(
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            let test = concat!(module_path!(), "::", stringify!($name));
+            $crate::support::run_alone(test, async { $body });
+        }
+    )*};
+}
+pub(crate) use alone;

@@ -3,6 +3,8 @@
 //! Its driver (`mysql_async` 0.36) knows nothing of a statement whose future was dropped: the answer
 //! stays in the stream, and the next request gets it. So every answer that grants something carries a
 //! number of this client's own, which the request has sent along.
+//!
+//! A cached statement that has failed may be run again, unlike with the C client libraries.
 
 mod close;
 
@@ -20,7 +22,7 @@ use diesel_async::{
 
 pub(crate) use self::close::close_at_once;
 use self::close::refuse_closed;
-use super::{Query, Wire, keyed, retire_failed};
+use super::{Query, Wire, keyed};
 use crate::error::Error;
 use crate::statement::Echo;
 use crate::statement::named::{Inspect, InspectRow, LockFunction, Numbered, NumberedInspect};
@@ -42,7 +44,7 @@ impl Wire for AsyncMysqlConnection {
             let row: QueryResult<(u64, Option<i64>)> = keyed!(name, text, Numbered { function, number }, numbered => {
                 RunQueryDsl::get_result(numbered, self).await
             });
-            let returned = recognized(number, retire_failed(Some(text), row), self)?;
+            let returned = recognized(number, row, self)?;
             Ok(returned == Some(1))
         })
     }
@@ -55,7 +57,7 @@ impl Wire for AsyncMysqlConnection {
             let row: QueryResult<(u64, InspectRow)> = keyed!(name, text, NumberedInspect { inspect, number }, numbered => {
                 RunQueryDsl::get_result(numbered, self).await
             });
-            recognized(number, retire_failed(Some(text), row), self)
+            recognized(number, row, self)
         })
     }
 
@@ -65,8 +67,7 @@ impl Wire for AsyncMysqlConnection {
     ) -> Self::Step<'a, Row> {
         Box::pin(async move {
             self.in_step().await?;
-            let text = query.text();
-            retire_failed(text, RunQueryDsl::get_result(query, self).await)
+            RunQueryDsl::get_result(query, self).await
         })
     }
 
@@ -76,8 +77,7 @@ impl Wire for AsyncMysqlConnection {
     ) -> Self::Step<'a, Vec<Row>> {
         Box::pin(async move {
             self.in_step().await?;
-            let text = query.text();
-            retire_failed(text, RunQueryDsl::get_results(query, self).await)
+            RunQueryDsl::get_results(query, self).await
         })
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel_async::{AsyncConnection as _, AsyncMysqlConnection, SimpleAsyncConnection as _};
-use diesel_locks::Error;
-use diesel_locks::aio::{Lock, TableLock, inspect_server};
+use diesel_locks::aio::{Lock, LockSet, TableLock, inspect_server};
+use diesel_locks::{Error, with_lock, with_table_lock};
 use futures_util::future::BoxFuture;
 
 /// The lock that these calls acquire, which is free.
@@ -17,8 +17,27 @@ const INNER: Lock = Lock::new("inner");
 /// A call, which must succeed unless it is cancelled.
 pub(super) type Call = for<'c> fn(&'c mut AsyncMysqlConnection) -> BoxFuture<'c, ()>;
 
+fn set() -> LockSet {
+    Lock::all(["free", "inner"])
+}
+
+#[with_lock("free")]
+async fn with_a_lock(conn: &mut AsyncMysqlConnection) -> QueryResult<()> {
+    write_at_once(conn).await
+}
+
+#[with_lock("free", transaction)]
+async fn with_a_transaction(conn: &mut AsyncMysqlConnection) -> QueryResult<()> {
+    write(conn).await
+}
+
+#[with_table_lock(write("work"), read("prices"))]
+async fn with_locked_tables(conn: &mut AsyncMysqlConnection) -> QueryResult<()> {
+    write(conn).await
+}
+
 fn tables() -> TableLock {
-    TableLock::new().write_table("work").read_table("orders")
+    TableLock::new().write_table("work").read_table("prices")
 }
 
 /// Writes two rows, of which other connections see both or none.
@@ -135,6 +154,24 @@ calls! {
     }
     held_with_prefix(conn) {
         assert!(listed(Lock::held_with_prefix("fr", conn).await).is_none_or(|held| held.is_empty()));
+    }
+    acquire_a_set(conn) {
+        let mut guard = set().acquire(conn).await.unwrap();
+        assert!(guard.is_still_held().await.unwrap());
+        guard.release().await.unwrap();
+    }
+    transaction_under_a_set(conn) {
+        let result: QueryResult<()> = set().transaction(conn, write).await;
+        result.unwrap();
+    }
+    function_with_a_lock(conn) {
+        with_a_lock(conn).await.unwrap();
+    }
+    function_with_a_transaction(conn) {
+        with_a_transaction(conn).await.unwrap();
+    }
+    function_with_locked_tables(conn) {
+        with_locked_tables(conn).await.unwrap();
     }
     lock_tables(conn) {
         let mut guard = tables().acquire(conn).await.unwrap();

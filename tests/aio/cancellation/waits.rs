@@ -32,7 +32,7 @@ async fn never(_: &mut AsyncMysqlConnection) -> QueryResult<()> {
 }
 
 fn tables() -> TableLock {
-    TableLock::new().read_table("orders").write_table("work")
+    TableLock::new().read_table("prices").write_table("work")
 }
 
 waits! {
@@ -54,6 +54,11 @@ waits! {
     }
     transaction(conn) {
         LOCK.transaction(conn, never).await.unwrap();
+    }
+    acquire_a_set(conn) {
+        let set = Lock::all(["outer", "wanted"]).timeout(Duration::from_secs(3_000));
+        let _ = set.acquire(conn).await.map(|guard| guard.leak()).unwrap();
+        panic!("another connection has the lock")
     }
     lock_tables(conn) {
         let _ = tables().acquire(conn).await.unwrap();
@@ -93,7 +98,7 @@ impl Scene {
             database,
         };
         super::probes::BUSY.acquire(&mut scene.busy).await.unwrap().leak();
-        let lock = "SET autocommit = 0; LOCK TABLES work WRITE, orders WRITE";
+        let lock = "SET autocommit = 0; LOCK TABLES work WRITE, prices WRITE";
         scene.holder.batch_execute(lock).await.unwrap();
         LOCK.acquire(&mut scene.holder).await.unwrap().leak();
         scene

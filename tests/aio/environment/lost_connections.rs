@@ -86,6 +86,8 @@ async fn a_connection_that_breaks_at_any_request_is_lost_and_holds_nothing() {
                 let what = format!("{name}, cut after {requests} requests, done: {answered}");
                 match result {
                     Err(Error::ConnectionLost(_)) => {}
+                    // By the insertion of the body, whose own error is returned.
+                    Err(Error::Diesel(_)) if ["transaction", "lock tables"].contains(&name) => {}
                     other => panic!("{what}: {other:?}"),
                 }
                 assert!(is_broken(&mut conn), "{what}: a pool would keep it");

@@ -32,7 +32,7 @@ impl Database {
         let create = format!(
             "CREATE DATABASE `{name}`; \
              CREATE TABLE `{name}`.work (n INT NOT NULL, KEY (n)) ENGINE = InnoDB; \
-             CREATE TABLE `{name}`.orders (n INT NOT NULL) ENGINE = InnoDB"
+             CREATE TABLE `{name}`.prices (n INT NOT NULL) ENGINE = InnoDB"
         );
         Admin::connect().await.conn.batch_execute(&create).await.unwrap();
         Self { name: name.to_owned() }
@@ -92,7 +92,7 @@ impl Database {
     pub(crate) async fn has_free_tables(&self, admin: &mut Admin) -> bool {
         let lock = format!(
             "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1; \
-             LOCK TABLES `{0}`.work WRITE, `{0}`.orders WRITE; UNLOCK TABLES",
+             LOCK TABLES `{0}`.work WRITE, `{0}`.prices WRITE; UNLOCK TABLES",
             self.name
         );
         let locked: QueryResult<()> = admin.conn.batch_execute(&lock).await;

@@ -60,5 +60,5 @@ async fn the_session_is_as_it_was_after_every_end() {
 }
 
 fn tables() -> TableLock {
-    TableLock::new().write_table("work").read_table("orders").read_table_as("orders", "o")
+    TableLock::new().write_table("work").read_table("prices").read_table_as("prices", "o")
 }

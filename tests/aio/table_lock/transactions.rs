@@ -26,7 +26,7 @@ async fn a_body_runs_while_the_tables_are_locked() {
     drop(guard);
 }
 
-const TABLES: [&str; 2] = ["work", "orders"];
+const TABLES: [&str; 2] = ["work", "prices"];
 
 fn tables() -> TableLock {
     TABLES.into_iter().fold(TableLock::new(), TableLock::write_table)
@@ -134,5 +134,5 @@ async fn an_owned_guard_gives_its_connection_back() {
     drop(guard.unwrap());
     assert_eq!(database.count(&mut admin).await, 1);
     assert!(database.has_free_tables(&mut admin).await);
-    pool.get().await.unwrap();
+    drop(pool.get().await.unwrap());
 }
