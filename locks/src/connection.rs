@@ -65,11 +65,13 @@ use crate::error::Error;
 ///   open, so that its `transaction` sends `BEGIN`, which releases the tables.
 ///   ([`Error::TransactionEnded`] reports it, and nothing more is committed.)
 #[diagnostic::on_unimplemented(
-    message = "no lock can be taken on `{Self}`: it is not a MySQL connection",
-    label = "not a MySQL connection",
+    message = "no lock can be taken on `{Self}`: it is not known to be a MySQL connection",
+    label = "not known to be a MySQL connection",
+    note = "for a pool, pass one of its connections: `&mut pool.get()?`",
     note = "for a pooled connection, enable the feature `r2d2` of `diesel-locks`, or pass `&mut *conn`",
     note = "for a guard, a box or another reference, pass `&mut *conn`",
-    note = "for a wrapper of your own, implement `diesel_locks::LockConnection`"
+    note = "for a connection of diesel-async, use `diesel_locks::aio`, or put the attribute on an `async fn`",
+    note = "for a type parameter, require `diesel_locks::LockConnection`, and implement it for wrappers"
 )]
 pub trait LockConnection {
     /// The MySQL connection inside; `None` if this is a connection to another kind of database, as

@@ -1,6 +1,7 @@
 //! Error types.
 
 mod acquire_owned;
+mod conversion;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use diesel::result::Error as DieselError;
 
 pub use self::acquire_owned::AcquireOwnedError;
+pub use self::conversion::FromDieselError;
 
 /// Why a lock was not acquired, or was not held to the end.
 ///
@@ -26,7 +28,7 @@ pub enum Error {
     #[non_exhaustive]
     #[error("{}", describe_timeout(.lock, *.timeout, *.holder, *.is_table_lock))]
     Timeout {
-        /// The full name of the lock, or the tables.
+        /// The full name of the lock, or the tables. For a set of locks the one that was busy.
         lock: String,
         /// The timeout. For table locks the server takes whole seconds.
         timeout: Duration,
@@ -133,6 +135,10 @@ pub enum Error {
         /// When the transaction was found.
         when: OpenTransaction,
     },
+
+    /// A [`LockSet`](crate::LockSet) without names.
+    #[error("a set of locks needs at least one name")]
+    NoNames,
 
     /// A [`TableLock`](crate::TableLock) that names no table.
     #[error("a table lock needs at least one table: add one with `read` or `write`")]

@@ -1,148 +1,163 @@
-//! The page, line by line.
+//! A snapshot as tables, with the texts around them.
 
-use indicatif::FormattedDuration;
+use std::time::Duration;
 
-use crate::plain::{aligned, cut, harmless};
+use indicatif::HumanDuration;
+
 use crate::snapshot::{Client, Entry, Snapshot};
-
-/// The maximum number of characters of a statement that are shown.
-const STATEMENT: usize = 60;
+use crate::table::{Cell, Column, Row, Sort, Table};
+use crate::text::harmless;
 
 /// The maximum number of waiters of a lock that are shown by their IDs.
 const NUMBERED: usize = 5;
 
-pub(crate) struct Page {
-    pub(crate) lines: Vec<Line>,
-}
-
-pub(crate) struct Line {
-    pub(crate) style: Style,
-    pub(crate) text: String,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
-    Alert,
-    Heading,
-    Plain,
+pub(crate) enum Tab {
+    Named,
+    Tables,
+    /// The connections that wait for a lock that the server does not name.
+    Waiting,
 }
 
-impl Page {
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        let mut page = Self { lines: Vec::new() };
-        for warning in snapshot.server.warnings() {
-            page.push(Style::Alert, format!("warning: {warning}"));
+/// Which rows are shown, and in which order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    pub(crate) sort: Sort,
+    pub(crate) filter: String,
+}
+
+const NAMED: &[Column] = &[
+    Column::Name,
+    Column::HeldBy,
+    Column::Client,
+    Column::Doing,
+    Column::For,
+    Column::Waiters,
+    Column::Longest,
+    Column::Statement,
+];
+
+const TABLES: &[Column] = &[
+    Column::Name,
+    Column::Mode,
+    Column::HeldBy,
+    Column::Client,
+    Column::Doing,
+    Column::For,
+    Column::Waiters,
+    Column::Longest,
+    Column::Statement,
+];
+
+/// The connection is the name.
+const WAITING: &[Column] =
+    &[Column::Name, Column::Client, Column::Doing, Column::For, Column::Statement];
+
+impl Tab {
+    pub(crate) fn all(snapshot: &Snapshot) -> &'static [Self] {
+        match snapshot.remedy {
+            Some(_) => &[Self::Named, Self::Tables, Self::Waiting],
+            None => &[Self::Named, Self::Tables],
         }
-        let server = &snapshot.server;
-        page.push(Style::Plain, harmless(&format!("{} {}", server.flavor, server.version)));
-        page.push(Style::Plain, String::new());
-        page.locks(snapshot);
-        page.tables(snapshot);
-        page.waiting(snapshot);
-        page
     }
 
-    fn push(&mut self, style: Style, text: String) {
-        self.lines.push(Line { style, text });
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Named => "Named locks",
+            Self::Tables => "Table locks",
+            Self::Waiting => "Waiting",
+        }
     }
 
-    fn locks(&mut self, snapshot: &Snapshot) {
-        if snapshot.locks.is_empty() {
-            let text = match snapshot.prefix.as_str() {
-                "" => "No named lock is held.".to_owned(),
-                prefix => {
-                    format!("No named lock is held whose name begins with {}.", harmless(prefix))
-                }
-            };
-            return self.push(Style::Plain, text);
+    /// The number of locks, tables or connections, before they are filtered.
+    pub(crate) fn count(self, snapshot: &Snapshot) -> usize {
+        match self {
+            Self::Named => snapshot.locks.len(),
+            Self::Tables => snapshot.tables.len(),
+            Self::Waiting => snapshot.waiting.len(),
         }
-        let known = snapshot.remedy.is_none();
-        let heading =
-            ["LOCK", "HELD BY", "CLIENT", "DOING", "FOR", "WAITERS", "LONGEST", "STATEMENT"];
-        let mut rows = vec![heading.map(str::to_owned)];
-        for lock in &snapshot.locks {
-            for holder in &lock.holders {
-                rows.push([
-                    harmless(&lock.name),
-                    holder.id.to_string(),
-                    client(holder),
-                    state(holder),
-                    since(holder),
-                    waiters(lock, known),
-                    longest(lock),
-                    statement(holder),
-                ]);
-            }
-        }
-        self.table(&rows);
     }
 
-    fn tables(&mut self, snapshot: &Snapshot) {
-        if snapshot.tables.is_empty() {
-            return;
-        }
-        self.push(Style::Plain, String::new());
-        let known = snapshot.remedy.is_none();
-        let heading = [
-            "TABLE",
-            "MODE",
-            "HELD BY",
-            "CLIENT",
-            "DOING",
-            "FOR",
-            "WAITERS",
-            "LONGEST",
-            "STATEMENT",
-        ];
-        let mut rows = vec![heading.map(str::to_owned)];
-        for table in &snapshot.tables {
-            for holder in &table.holders {
-                rows.push([
-                    harmless(&table.name),
-                    harmless(holder.mode.as_deref().unwrap_or("?")),
-                    holder.id.to_string(),
-                    client(holder),
-                    state(holder),
-                    since(holder),
-                    waiters(table, known),
-                    longest(table),
-                    statement(holder),
-                ]);
-            }
-        }
-        self.table(&rows);
-    }
-
-    /// What the server does not list, and the connections that wait all the same.
-    fn waiting(&mut self, snapshot: &Snapshot) {
-        let Some(remedy) = &snapshot.remedy else {
-            return;
+    pub(crate) fn table(self, snapshot: &Snapshot, choice: &Choice) -> Table {
+        let knows_waiters = snapshot.remedy.is_none();
+        let mut table = match self {
+            Self::Named => Table {
+                names: "LOCK",
+                columns: NAMED,
+                rows: rows(&snapshot.locks, knows_waiters, false),
+            },
+            Self::Tables => Table {
+                names: "TABLE",
+                columns: TABLES,
+                rows: rows(&snapshot.tables, knows_waiters, true),
+            },
+            Self::Waiting => Table {
+                names: "WAITING",
+                columns: WAITING,
+                rows: snapshot.waiting.iter().map(waiting).collect(),
+            },
         };
-        self.push(Style::Plain, String::new());
-        if !snapshot.waiting.is_empty() {
-            let heading = ["WAITING", "CLIENT", "DOING", "FOR", "STATEMENT"];
-            let mut rows = vec![heading.map(str::to_owned)];
-            for waiter in &snapshot.waiting {
-                rows.push([
-                    waiter.id.to_string(),
-                    client(waiter),
-                    state(waiter),
-                    since(waiter),
-                    statement(waiter),
-                ]);
-            }
-            self.table(&rows);
-            self.push(Style::Plain, String::new());
-        }
-        let note = "This server does not say which lock anybody waits for: ";
-        self.push(Style::Plain, format!("{note}{}", harmless(remedy)));
+        table.filter(&choice.filter);
+        table.sort(choice.sort);
+        table
     }
 
-    fn table<const N: usize>(&mut self, rows: &[[String; N]]) {
-        for (number, line) in aligned(rows).into_iter().enumerate() {
-            self.push(if number == 0 { Style::Heading } else { Style::Plain }, line);
+    /// The text in place of a table without rows.
+    pub(crate) fn empty(self, snapshot: &Snapshot, choice: &Choice) -> String {
+        if self.count(snapshot) > 0 {
+            return format!("No row contains {}.", harmless(&choice.filter));
+        }
+        let nothing = match self {
+            Self::Named => "No named lock is held",
+            Self::Tables => "No table is locked against others or waited for",
+            Self::Waiting => return "No connection waits for a lock.".to_owned(),
+        };
+        match snapshot.prefix.as_str() {
+            "" => format!("{nothing}."),
+            prefix => format!("{nothing} whose name begins with {}.", harmless(prefix)),
         }
     }
+}
+
+/// Says what the server does not list.
+pub(crate) fn note(snapshot: &Snapshot) -> Option<String> {
+    let remedy = harmless(snapshot.remedy.as_deref()?);
+    Some(format!("This server does not list which connection waits for which lock: {remedy}"))
+}
+
+/// One for each holder.
+fn rows(entries: &[Entry], knows_waiters: bool, with_mode: bool) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for entry in entries {
+        for holder in &entry.holders {
+            let mut cells = vec![harmless(&entry.name).into()];
+            if with_mode {
+                cells.push(harmless(holder.mode.as_deref().unwrap_or("?")).into());
+            }
+            cells.extend([
+                Cell { text: holder.id.to_string(), number: Some(holder.id) },
+                client(holder).into(),
+                state(holder).into(),
+                since(holder.in_state, "?"),
+                waiters(entry, knows_waiters),
+                since(entry.longest_wait(), if knows_waiters { "-" } else { "?" }),
+                statement(holder).into(),
+            ]);
+            rows.push(Row { cells, waiters: entry.waiters.iter().map(waiter).collect() });
+        }
+    }
+    rows
+}
+
+fn waiting(client: &Client) -> Row {
+    let cells = vec![
+        Cell { text: client.id.to_string(), number: Some(client.id) },
+        self::client(client).into(),
+        state(client).into(),
+        since(client.in_state, "?"),
+        statement(client).into(),
+    ];
+    Row { cells, waiters: Vec::new() }
 }
 
 fn client(client: &Client) -> String {
@@ -157,30 +172,35 @@ fn state(client: &Client) -> String {
     harmless(client.state.as_deref().unwrap_or("?"))
 }
 
-fn since(client: &Client) -> String {
-    client.in_state.map_or_else(|| "?".to_owned(), |time| FormattedDuration(time).to_string())
+/// In the largest unit, as in `89s` or `3h`.
+fn since(time: Option<Duration>, unknown: &str) -> Cell {
+    let text = time.map_or_else(|| unknown.to_owned(), |time| format!("{:#}", HumanDuration(time)));
+    Cell { text, number: time.map(|time| time.as_secs()) }
 }
 
-fn waiters(entry: &Entry, known: bool) -> String {
+fn waiters(entry: &Entry, known: bool) -> Cell {
     if !known {
-        return "?".to_owned();
+        return "?".to_owned().into();
     }
     let ids: Vec<_> = entry.waiters.iter().map(|waiter| waiter.id.to_string()).collect();
-    match ids.len() {
+    let text = match ids.len() {
         0 => "-".to_owned(),
         count if count <= NUMBERED => format!("{count}: {}", ids.join(", ")),
         count => format!("{count}: {}, …", ids[..NUMBERED].join(", ")),
-    }
+    };
+    Cell { text, number: Some(ids.len() as u64) }
 }
 
-fn longest(entry: &Entry) -> String {
-    let longest = entry.waiters.iter().filter_map(|waiter| waiter.in_state).max();
-    longest.map_or_else(|| "-".to_owned(), |time| FormattedDuration(time).to_string())
+fn waiter(client: &Client) -> String {
+    let time = since(client.in_state, "?").text;
+    let statement = statement(client);
+    let separator = if statement.is_empty() { "" } else { ": " };
+    format!("{} {} for {time}{separator}{statement}", client.id, self::client(client))
 }
 
 /// On one line.
 fn statement(client: &Client) -> String {
     let statement = client.statement.as_deref().unwrap_or_default();
     let words: Vec<_> = statement.split_whitespace().collect();
-    cut(&harmless(&words.join(" ")), STATEMENT)
+    harmless(&words.join(" "))
 }

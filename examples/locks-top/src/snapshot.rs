@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_locks::{Error, Lock, LockListing, Server};
+use serde::{Serialize, Serializer};
 
 use crate::statement::{self, Row, kind};
 
@@ -25,20 +26,29 @@ impl From<diesel::result::Error> for Unseen {
     }
 }
 
-/// All that is shown.
+/// All that is shown, and what `--json` prints.
+#[derive(Debug, Serialize)]
 pub(crate) struct Snapshot {
-    pub(crate) server: Server,
+    /// What it is and its version.
+    pub(crate) server: String,
+    pub(crate) warnings: Vec<String>,
     /// The prefix that was given.
     pub(crate) prefix: String,
+    #[serde(rename = "named_locks")]
     pub(crate) locks: Vec<Entry>,
+    #[serde(rename = "table_locks")]
     pub(crate) tables: Vec<Entry>,
     /// If this server does not list which connection waits for which lock: the remedy.
     pub(crate) remedy: Option<String>,
     /// The connections that wait for a lock that the server does not name.
     pub(crate) waiting: Vec<Client>,
+    /// MySQL lists the names of locks in lower case.
+    #[serde(skip)]
+    pub(crate) ignores_case: bool,
 }
 
 /// A lock, or a table, with at least one holder.
+#[derive(Debug, Serialize)]
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) holders: Vec<Client>,
@@ -46,13 +56,16 @@ pub(crate) struct Entry {
 }
 
 /// A connection, as far as this user may see.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Client {
     pub(crate) id: u64,
+    /// Of a lock on a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) state: Option<String>,
+    #[serde(rename = "seconds_in_state", serialize_with = "seconds")]
     pub(crate) in_state: Option<Duration>,
     pub(crate) statement: Option<String>,
 }
@@ -70,7 +83,9 @@ impl Snapshot {
             elsewhere => return Err(Unseen::Nowhere(format!("{elsewhere:?} is not known here"))),
         };
         let mut snapshot = Self {
-            server,
+            server: format!("{} {}", server.flavor, server.version),
+            warnings: server.warnings().iter().map(ToString::to_string).collect(),
+            ignores_case: server.names_differ_by_case != Some(true),
             prefix: prefix.to_owned(),
             locks: Vec::new(),
             tables: Vec::new(),
@@ -124,11 +139,10 @@ impl Snapshot {
     }
 
     fn is_asked_for(&self, name: &str) -> bool {
-        // MySQL lists the names of locks in lower case.
-        if self.server.names_differ_by_case == Some(true) {
-            name.starts_with(&self.prefix)
-        } else {
+        if self.ignores_case {
             name.to_lowercase().starts_with(&self.prefix.to_lowercase())
+        } else {
+            name.starts_with(&self.prefix)
         }
     }
 }
@@ -149,7 +163,16 @@ fn lists_waiters(conn: &mut MysqlConnection) -> Result<Result<(), String>, Error
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs()).serialize(serializer)
+}
+
 impl Entry {
+    pub(crate) fn longest_wait(&self) -> Option<Duration> {
+        self.waiters.iter().filter_map(|waiter| waiter.in_state).max()
+    }
+
     /// Queries the holder by the lock's name, if the list does not name exactly one.
     fn ask_for_holder(&mut self, conn: &mut MysqlConnection) -> Result<(), Error> {
         if self.holders.len() == 1 {

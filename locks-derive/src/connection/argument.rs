@@ -1,10 +1,14 @@
 //! An argument that is a connection.
 
+mod types;
+
 use proc_macro2::Ident;
 use quote::{ToTokens, quote};
-use syn::{
-    Error, FnArg, GenericArgument, Pat, PatIdent, PatType, PathArguments, Result, Signature, Type,
-    TypeParamBound,
+use syn::{Error, FnArg, Pat, PatIdent, PatType, Result, Signature, Type};
+
+use self::types::{
+    bounds, is_borrowed_connection, is_connection, is_pool, may_be_connection, mutably_borrowed,
+    unwrapped,
 };
 
 use crate::diagnostic::{fault, looks_like};
@@ -13,6 +17,8 @@ pub(super) struct Argument {
     pub(super) name: Ident,
     /// `&mut T`, and not a value or a type that only the compiler knows to be a reference.
     pub(super) is_borrowed: bool,
+    /// `&mut C`, where `C` is a type parameter that dereferences to nothing.
+    pub(super) is_generic: bool,
 }
 
 impl Argument {
@@ -20,7 +26,7 @@ impl Argument {
     pub(super) fn default_of(signature: &Signature, attribute: &str) -> Result<Self> {
         match bindings(signature).into_iter().find(|(binding, _)| binding.ident == "conn") {
             Some((_, Some(ty))) if is_pool(ty) => Err(pool(ty, signature)),
-            Some((binding, ty)) => Ok(Self::new(binding, ty)),
+            Some((binding, ty)) => Ok(Self::new(binding, ty, signature)),
             None => only_candidate(signature, attribute),
         }
     }
@@ -34,16 +40,21 @@ impl Argument {
         if ty.is_some_and(is_pool) {
             return Err(pool(name, signature));
         }
-        let mut argument = Self::new(binding, ty);
+        let mut argument = Self::new(binding, ty, signature);
         // The argument, which may come from another macro, at the place of the attribute.
         argument.name.set_span(binding.ident.span().located_at(name.span()));
         Ok(Some(argument))
     }
 
-    fn new(binding: &PatIdent, ty: Option<&Type>) -> Self {
+    fn new(binding: &PatIdent, ty: Option<&Type>, signature: &Signature) -> Self {
         let is_plain = binding.by_ref.is_none() && binding.subpat.is_none();
-        let is_borrowed = is_plain && ty.is_some_and(|ty| mutably_borrowed(ty).is_some());
-        Self { name: binding.ident.clone(), is_borrowed }
+        let borrowed = ty.and_then(mutably_borrowed).filter(|_| is_plain);
+        let bounds = borrowed.and_then(|ty| bounds(ty, signature));
+        Self {
+            name: binding.ident.clone(),
+            is_borrowed: borrowed.is_some(),
+            is_generic: bounds.is_some_and(|bounds| bounds.iter().all(|name| *name != "DerefMut")),
+        }
     }
 }
 
@@ -52,7 +63,7 @@ fn only_candidate(signature: &Signature, attribute: &str) -> Result<Argument> {
         FnArg::Typed(input) => Some(input),
         FnArg::Receiver(_) => None,
     });
-    let mut candidates = typed.clone().filter(|input| is_borrowed_connection(&input.ty));
+    let mut candidates = typed.clone().filter(|input| is_borrowed_connection(&input.ty, signature));
     let Some(found) = candidates.next() else {
         return Err(none(signature, &typed.collect::<Vec<_>>(), attribute));
     };
@@ -64,7 +75,7 @@ fn only_candidate(signature: &Signature, attribute: &str) -> Result<Argument> {
         return Err(fault(second, message, help));
     }
     match &*found.pat {
-        Pat::Ident(binding) => Ok(Argument::new(binding, Some(&found.ty))),
+        Pat::Ident(binding) => Ok(Argument::new(binding, Some(&found.ty), signature)),
         pattern => Err(fault(pattern, "the connection has no name", "name it `conn`")),
     }
 }
@@ -75,32 +86,51 @@ fn none(signature: &Signature, inputs: &[&PatType], attribute: &str) -> Error {
         "`{}` has no argument named `conn` or of a type like `&mut MysqlConnection`",
         signature.ident
     );
-    let name = |input: &PatType| match &*input.pat {
-        Pat::Ident(binding) => Some(binding.ident.clone()),
-        _ => None,
-    };
     if let Some(found) = inputs.iter().find(|input| is_pool(&input.ty)) {
         return pool(&found.ty, signature);
     }
     for input in inputs {
         let Type::Reference(reference) = unwrapped(&input.ty) else { continue };
-        if is_connection(&reference.elem) {
-            let name = name(input).map_or_else(|| "conn".to_owned(), |name| name.to_string());
+        if is_connection(&reference.elem, signature) {
+            let name = name(input).map_or_else(|| "conn".to_owned(), ToString::to_string);
             let elem = &reference.elem;
             let form = format!("{name}: &mut {}", quote!(#elem)).replace(" :: ", "::");
             let message = "a lock needs its connection as a mutable reference";
             return fault(&input.ty, message, looks_like(form));
         }
     }
-    let borrowed = inputs.iter().find(|input| mutably_borrowed(&input.ty).is_some());
-    let help = match borrowed.and_then(|input| name(input)) {
-        Some(name) => format!("if it is `{name}`, say so: `#[{attribute}(…, conn = {name})]`"),
-        None => format!(
+    let help = match &guesses(inputs)[..] {
+        [] => format!(
             "take it as `conn: &mut MysqlConnection`, or say where it is: \
              `#[{attribute}(…, conn = self.conn)]`"
         ),
+        [name] => format!("if it is `{name}`, say so: `#[{attribute}(…, conn = {name})]`"),
+        [first, ..] => {
+            format!("if it is one of the arguments, say which: `#[{attribute}(…, conn = {first})]`")
+        }
     };
     fault(&signature.ident, message, help)
+}
+
+/// The arguments that may be a connection under an alias.
+fn guesses<'i>(inputs: &[&'i PatType]) -> Vec<&'i Ident> {
+    let borrowed = |input: &&&PatType| mutably_borrowed(&input.ty).is_some_and(may_be_connection);
+    let owned = |input: &&&PatType| {
+        matches!(&*input.pat, Pat::Ident(binding) if binding.mutability.is_some())
+            && may_be_connection(&input.ty)
+    };
+    let found: Vec<_> = inputs.iter().filter(borrowed).filter_map(|input| name(input)).collect();
+    if found.is_empty() {
+        return inputs.iter().filter(owned).filter_map(|input| name(input)).collect();
+    }
+    found
+}
+
+fn name(input: &PatType) -> Option<&Ident> {
+    match &*input.pat {
+        Pat::Ident(binding) => Some(&binding.ident),
+        _ => None,
+    }
 }
 
 fn pool(at: impl ToTokens, signature: &Signature) -> Error {
@@ -111,66 +141,6 @@ fn pool(at: impl ToTokens, signature: &Signature) -> Error {
         signature.ident
     );
     fault(at, message, help)
-}
-
-fn mutably_borrowed(ty: &Type) -> Option<&Type> {
-    match unwrapped(ty) {
-        Type::Reference(reference) if reference.mutability.is_some() => Some(&reference.elem),
-        _ => None,
-    }
-}
-
-fn is_borrowed_connection(ty: &Type) -> bool {
-    mutably_borrowed(ty).is_some_and(is_connection)
-}
-
-fn is_connection(ty: &Type) -> bool {
-    last_name(ty).is_some_and(|name| name.to_string().ends_with("Connection"))
-}
-
-/// By its name, behind references and `Arc`.
-fn is_pool(ty: &Type) -> bool {
-    match unwrapped(ty) {
-        Type::Reference(reference) => is_pool(&reference.elem),
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
-            let arguments = match &last.arguments {
-                PathArguments::AngleBracketed(arguments) if last.ident == "Arc" => arguments,
-                _ => return last.ident.to_string().ends_with("Pool"),
-            };
-            arguments.args.iter().any(|argument| match argument {
-                GenericArgument::Type(ty) => is_pool(ty),
-                _ => false,
-            })
-        }),
-        _ => false,
-    }
-}
-
-/// The last name of a path, or of the first trait of `impl` and `dyn`.
-fn last_name(ty: &Type) -> Option<&Ident> {
-    let path = match unwrapped(ty) {
-        Type::Path(path) => &path.path,
-        Type::ImplTrait(hidden) => first_trait(hidden.bounds.iter())?,
-        Type::TraitObject(object) => first_trait(object.bounds.iter())?,
-        _ => return None,
-    };
-    path.segments.last().map(|segment| &segment.ident)
-}
-
-fn first_trait<'t>(mut bounds: impl Iterator<Item = &'t TypeParamBound>) -> Option<&'t syn::Path> {
-    bounds.find_map(|bound| match bound {
-        TypeParamBound::Trait(bound) => Some(&bound.path),
-        _ => None,
-    })
-}
-
-/// The type without parentheses, and without the invisible ones around `$ty:ty`.
-fn unwrapped(ty: &Type) -> &Type {
-    match ty {
-        Type::Paren(inner) => unwrapped(&inner.elem),
-        Type::Group(inner) => unwrapped(&inner.elem),
-        ty => ty,
-    }
 }
 
 /// Everything that the arguments bind, with the type of those that are a whole argument.

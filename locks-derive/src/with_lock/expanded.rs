@@ -23,6 +23,11 @@ impl NamedLock {
             Wait::WithoutTimeout => quote_spanned!(site=> .without_timeout()),
             Wait::Default | Wait::None(_) => TokenStream::new(),
         };
+        let at_least = self.hold_at_least.as_ref().map(|value| {
+            // If it is neither a number nor a `Duration`, the compiler marks the user's tokens.
+            let duration = quote_spanned!(value.span()=> timeout);
+            quote_spanned!(site=> .hold_at_least(#root::__private::#duration(#value)))
+        });
         let database = match &self.database {
             Database::OfConnection => TokenStream::new(),
             Database::Named(database) => {
@@ -42,7 +47,7 @@ impl NamedLock {
             }
         };
         let lock = quote_spanned!(site=> #root::__private::Lock::new(#name));
-        quote_spanned!(site=> #lock #wait #database #shortened #fencing)
+        quote_spanned!(site=> #lock #wait #at_least #database #shortened #fencing)
     }
 
     pub(crate) fn acquire(&self) -> &'static str {

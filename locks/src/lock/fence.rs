@@ -6,18 +6,21 @@ use diesel::result::{Error as DieselError, QueryResult};
 
 use super::resolve::refuse_unusable;
 use super::{Lock, Prefix};
+#[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
 use crate::name::FullName;
 use crate::server_error::{
-    ErrorKind, ServerError, TableFault, close, connection_lost, retry_or_close,
+    ErrorKind, ServerError, TableFault, close, connection_lost, in_step, retry_or_close,
 };
 use crate::statement::fence::{self as statements, BeginDraw, Check, Draw, FenceRow, LastToken};
 use crate::statement::fence::{DrawRow, ReadDraw};
 use crate::statement::transaction::probe_open;
 use crate::timeout::{Wait, table_wait_seconds};
 use crate::transaction::refuse_open;
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::Wire;
+#[cfg(feature = "mysql")]
+use crate::wire::{abandon_on_panic, now};
 
 /// Where a lock's tokens are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,6 +113,7 @@ impl<'n> Lock<'n> {
     /// [`Error::InTransaction`] inside an open transaction, which `CREATE TABLE` would commit.
     /// [`Error::NoDatabase`], [`Error::Unsupported`], [`Error::ConnectionLost`], or [`Error::Diesel`]
     /// if the table cannot be created.
+    #[cfg(feature = "mysql")]
     pub fn create_fences<Conn>(conn: &mut Conn) -> Result<(), Error>
     where
         Conn: LockConnection + ?Sized,
@@ -147,8 +151,10 @@ impl<'n> Lock<'n> {
     }
 }
 
-async fn create_fences(conn: &mut impl Wire) -> Result<(), Error> {
+/// Creates the table of the tokens.
+pub(crate) async fn create_fences(conn: &mut impl Wire) -> Result<(), Error> {
     refuse_open(conn)?;
+    in_step(TABLE, conn).await?;
     let refused = conn.batch(&probe_open()).await;
     let created = match refused {
         Ok(()) => conn.batch(statements::CREATE_TABLE).await,
@@ -234,9 +240,9 @@ impl NameRead {
     async fn begin(row: FenceRow<'_>, conn: &mut impl Wire) -> Result<Self, Error> {
         let is_changed = !row.database.is_ascii();
         if is_changed {
-            if let Err(error) = conn.batch(&statements::begin_name()).await {
+            if let Err(error) = conn.batch(statements::BEGIN_NAME).await {
                 let error = error_for(row, ServerError::diagnose(error, conn).await);
-                retry_or_close(conn, &statements::end_name()).await?;
+                retry_or_close(conn, statements::END_NAME).await?;
                 return Err(error);
             }
         }
@@ -244,7 +250,7 @@ impl NameRead {
     }
 
     async fn end(self, conn: &mut impl Wire) -> Result<(), Error> {
-        if self.is_changed { retry_or_close(conn, &statements::end_name()).await } else { Ok(()) }
+        if self.is_changed { retry_or_close(conn, statements::END_NAME).await } else { Ok(()) }
     }
 }
 
@@ -337,7 +343,7 @@ async fn attempt(
         Err(error) => Err(ServerError::diagnose(error, conn).await),
     };
     if !matches!(&rows, Err(failed) if failed.kind == ErrorKind::ConnectionLost) {
-        retry_or_close(conn, &statements::end_wait()).await?;
+        retry_or_close(conn, statements::END_WAIT).await?;
     }
     Ok(rows)
 }
@@ -349,7 +355,7 @@ struct Drawn {
 }
 
 async fn read(draw: i64, row: FenceRow<'_>, conn: &mut impl Wire) -> Result<Option<Drawn>, Error> {
-    let read: DrawRow = match conn.row(ReadDraw::new()).await {
+    let read: DrawRow = match conn.own_row(ReadDraw::new()).await {
         Ok(read) => read,
         Err(error) => return Err(error_for(row, ServerError::diagnose(error, conn).await)),
     };

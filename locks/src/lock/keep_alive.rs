@@ -9,13 +9,12 @@ use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
 use super::LockGuard;
-use super::guard::begin;
-use super::release::HeldLock;
+use super::release::{HeldLock, TransactionUnder};
 use crate::connection::{LockConnection, mysql};
-use crate::error::Error;
+use crate::error::{Error, FromDieselError};
 use crate::scope::{Ending, Held, Scope};
 use crate::server_error::{ServerError, connection_lost, retry_or_close};
-use crate::statement::keep_alive::{keep_idle, restore_idle};
+use crate::statement::transaction::{keep_idle, restore_idle};
 use crate::wire::{abandon_on_panic, catch_panic, now};
 
 /// The shortest interval between two queries.
@@ -184,7 +183,7 @@ impl<Conn: LockConnection> KeptLock<Conn> {
     ) -> Result<T, E>
     where
         Other: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         if self.fencing_token().is_none() {
             return Err(DieselError::from(Error::Unsupported {
@@ -193,10 +192,12 @@ impl<Conn: LockConnection> KeptLock<Conn> {
             })
             .into());
         }
-        let held = mysql(conn)
-            .and_then(|conn| begin(&self.held, Some(self.idle), conn))
-            .map_err(DieselError::from)?;
-        Scope::new(conn, held).run(body)
+        let begun = mysql(conn).and_then(|conn| {
+            abandon_on_panic(conn, |conn| {
+                now(TransactionUnder::begin(&self.held, Some(self.idle), conn))
+            })
+        });
+        Scope::new(conn, begun.map_err(DieselError::from)?).run(body)
     }
 
     /// Releases the lock, and returns the connection.

@@ -1,17 +1,27 @@
 //! Releases named locks.
 
+use std::time::Duration;
+
 use super::Lock;
 use super::fence::Fence;
+use super::minimum::Minimum;
 use super::resolve::{error_for, inspect, inspect_uncached};
+use super::set::release::{holds_set, list, release_set};
+#[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
 use crate::name::FullName;
 use crate::scope::{Ending, Held};
-use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
+use crate::server_error::{
+    ErrorKind, ServerError, close, connection_lost, in_step, number, retry_or_close,
+};
 use crate::statement::named::{RELEASE_ALL, Release, release_as_text};
 use crate::transaction::{Kind, Transaction};
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::Wire;
+#[cfg(feature = "mysql")]
+use crate::wire::{abandon_on_panic, now};
 
+#[cfg(feature = "mysql")]
 impl Lock<'_> {
     /// Releases a lock that was kept with [`LockGuard::leak`](super::LockGuard::leak).
     ///
@@ -47,42 +57,79 @@ impl Lock<'_> {
 /// The kind of lock, for `tracing`.
 pub(super) const KIND: &str = "named lock";
 
-/// A named lock that some connection holds, under the name by which it was acquired.
+/// A named lock that some connection holds, or a set of them.
 #[derive(Debug, Clone)]
 pub(crate) struct HeldLock {
-    name: FullName,
-    fence: Option<Fence>,
+    names: Names,
+    minimum: Minimum,
+    fence: Option<Box<Fence>>,
+}
+
+/// The names by which locks were acquired.
+#[derive(Debug, Clone)]
+enum Names {
+    One(FullName),
+    Set {
+        /// In the order in which they were acquired.
+        names: Vec<FullName>,
+        /// All of them.
+        text: String,
+    },
 }
 
 impl HeldLock {
-    pub(super) fn new(name: FullName) -> Self {
-        Self { name, fence: None }
+    /// A lock that was acquired just now.
+    pub(super) fn one(name: FullName, at_least: Duration) -> Self {
+        Self { names: Names::One(name), minimum: Minimum::start(at_least), fence: None }
     }
 
-    pub(super) fn fenced(name: FullName, fence: Fence) -> Self {
-        Self { name, fence: Some(fence) }
+    pub(super) fn fenced(mut self, fence: Fence) -> Self {
+        self.fence = Some(Box::new(fence));
+        self
     }
 
-    pub(super) fn fencing_token(&self) -> Option<u64> {
-        self.fence.as_ref().map(Fence::token)
+    pub(crate) fn fencing_token(&self) -> Option<u64> {
+        self.fence.as_ref().map(|fence| fence.token())
     }
 
     /// Makes the open transaction one that only the last holder of the lock commits.
-    pub(super) async fn check_fence(&self, conn: &mut impl Wire) -> Result<(), Error> {
-        match &self.fence {
-            Some(fence) => fence.check(&self.name, conn).await,
-            None => Ok(()),
+    async fn check_fence(&self, conn: &mut impl Wire) -> Result<(), Error> {
+        match (&self.names, &self.fence) {
+            (Names::One(name), Some(fence)) => fence.check(name, conn).await,
+            _ => Ok(()),
         }
     }
 
-    pub(super) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        let (_, holder, this) = inspect(&self.name, conn).await?;
-        Ok(holder == Some(this))
+    /// A set that was acquired just now.
+    pub(super) fn set(names: Vec<FullName>, at_least: Duration) -> Self {
+        let minimum = Minimum::start(at_least);
+        let text = list(&names);
+        Self { names: Names::Set { names, text }, minimum, fence: None }
+    }
+
+    pub(crate) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
+        match &self.names {
+            Names::One(name) => {
+                let (_, holder, this) = inspect(name, conn).await?;
+                Ok(holder == Some(this))
+            }
+            Names::Set { names, .. } => holds_set(names, conn).await,
+        }
+    }
+
+    /// Releases the lock, after the minimum if its work has succeeded.
+    async fn end(&self, succeeded: bool, conn: &mut impl Wire) -> Result<bool, Error> {
+        let waited = if succeeded { self.minimum.wait(self.lock(), conn).await } else { Ok(()) };
+        let was_held = self.release(conn).await;
+        waited.and(was_held)
     }
 
     /// Releases the lock; if that cannot be done, the connection is closed.
     async fn release(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        release_once(&self.name, conn).await
+        match &self.names {
+            Names::One(name) => release_once(name, conn).await,
+            Names::Set { names, .. } => release_set(names, conn).await,
+        }
     }
 }
 
@@ -92,11 +139,18 @@ impl Held for HeldLock {
     }
 
     fn lock(&self) -> &str {
-        self.name.as_str()
+        match &self.names {
+            Names::One(name) => name.as_str(),
+            Names::Set { text, .. } => text,
+        }
     }
 
-    async fn end(&self, _: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        if self.release(conn).await? { Ok(()) } else { Err(not_held(&self.name, None)) }
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        if self.end(ending == Ending::Commit, conn).await? {
+            Ok(())
+        } else {
+            Err(not_held(self.lock(), None))
+        }
     }
 }
 
@@ -132,15 +186,50 @@ impl Held for HeldTransaction {
 
     async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
         let ended = self.transaction.end(ending, self.lock(), conn).await;
-        let released = self.lock.release(conn).await;
         let committed = ended.is_ok() && ending == Ending::Commit;
+        let released = self.lock.end(committed, conn).await;
         ended?;
-        if released? { Ok(()) } else { Err(not_held(&self.lock.name, Some(committed))) }
+        if released? { Ok(()) } else { Err(not_held(self.lock(), Some(committed))) }
+    }
+}
+
+/// A transaction under a lock that outlives it.
+#[derive(Debug)]
+pub(crate) struct TransactionUnder {
+    lock: String,
+    transaction: Transaction,
+}
+
+impl TransactionUnder {
+    /// Begins the transaction, in which the session may be idle for so many seconds.
+    pub(crate) async fn begin(
+        lock: &HeldLock,
+        idle: Option<u64>,
+        conn: &mut impl Wire,
+    ) -> Result<Self, Error> {
+        Transaction::refuse_open(conn)?;
+        in_step(lock.lock(), conn).await?;
+        let transaction = begin_transaction(lock, idle, conn).await?;
+        Ok(Self { lock: lock.lock().to_owned(), transaction })
+    }
+}
+
+impl Held for TransactionUnder {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn lock(&self) -> &str {
+        &self.lock
+    }
+
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        self.transaction.end(ending, &self.lock, conn).await
     }
 }
 
 /// Begins a transaction that commits only if no later holder of a fenced lock has begun.
-pub(super) async fn begin_transaction(
+async fn begin_transaction(
     lock: &HeldLock,
     idle: Option<u64>,
     conn: &mut impl Wire,
@@ -153,8 +242,8 @@ pub(super) async fn begin_transaction(
     Err(error)
 }
 
-fn not_held(name: &FullName, committed: Option<bool>) -> Error {
-    Error::NotHeld { lock: name.to_string(), committed }
+fn not_held(lock: &str, committed: Option<bool>) -> Error {
+    Error::NotHeld { lock: lock.to_owned(), committed }
 }
 
 /// Whether the connection held the lock until now.
@@ -180,7 +269,7 @@ pub(super) async fn release_once(name: &FullName, conn: &mut impl Wire) -> Resul
 }
 
 /// Releases a lock that was kept by a guard's `leak`.
-async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
+pub(crate) async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
     let guess = lock.guess()?;
     let released = release_once(&guess, conn).await;
     if let Ok(true) = released {
@@ -193,14 +282,14 @@ async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
     };
     let corrected = lock.correct(&guess, database)?;
     if corrected.is_none() && holder != Some(this) {
-        return if released? { Ok(()) } else { Err(not_held(&guess, None)) };
+        return if released? { Ok(()) } else { Err(not_held(guess.as_str(), None)) };
     }
     let name = corrected.unwrap_or(guess).settle();
-    if release_once(&name, conn).await? { Ok(()) } else { Err(not_held(&name, None)) }
+    if release_once(&name, conn).await? { Ok(()) } else { Err(not_held(name.as_str(), None)) }
 }
 
 /// Releases every named lock of the connection: how many there were.
-async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
+pub(crate) async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
     let mut tries = 1;
     loop {
         match number(conn, RELEASE_ALL).await {

@@ -3,11 +3,11 @@
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
+use super::hold::{hold_and_begin, try_hold_and_begin};
 use super::{HeldTransaction, Lock};
 use crate::connection::{LockConnection, mysql};
-use crate::error::Error;
+use crate::error::{Error, FromDieselError};
 use crate::scope::Scope;
-use crate::transaction::Transaction;
 use crate::wire::{abandon_on_panic, now};
 
 impl Lock<'_> {
@@ -26,7 +26,7 @@ impl Lock<'_> {
     ) -> Result<T, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let held = mysql(conn).and_then(|conn| self.hold(conn)).map_err(DieselError::from)?;
         Scope::new(conn, held).run(body)
@@ -45,7 +45,7 @@ impl Lock<'_> {
     ) -> Result<Option<T>, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         match mysql(conn).and_then(|conn| self.try_hold(conn)).map_err(DieselError::from)? {
             Some(held) => Scope::new(conn, held).run(body).map(Some),
@@ -68,6 +68,7 @@ impl Lock<'_> {
     ///   the lock would be released before its commit. Also if the body leaves a transaction open;
     ///   everything is rolled back then.
     /// - [`Error::Superseded`] if the lock is [fenced](Self::fenced), and a later holder has begun.
+    /// - [`Error::Superseded`] if the lock is [fenced](Self::fenced), and a later holder has begun.
     /// - [`Error::TransactionEnded`] if the body succeeds, but ended the transaction itself.
     /// - [`Error::NotHeld`] if the lock was lost before the end; it says whether the work was
     ///   committed.
@@ -80,30 +81,24 @@ impl Lock<'_> {
     ) -> Result<T, E>
     where
         Conn: LockConnection + ?Sized,
-        E: From<DieselError>,
+        E: FromDieselError,
     {
         let held =
             mysql(conn).and_then(|conn| self.hold_and_begin(conn)).map_err(DieselError::from)?;
         Scope::new(conn, held).run(body)
     }
 
-    /// Acquires the lock and begins a transaction.
     pub(crate) fn hold_and_begin(
         &self,
         conn: &mut MysqlConnection,
     ) -> Result<HeldTransaction, Error> {
-        Transaction::refuse_open(conn)?;
-        let held = self.hold(conn)?;
-        abandon_on_panic(conn, |conn| now(HeldTransaction::begin(held, conn)))
+        abandon_on_panic(conn, |conn| now(hold_and_begin(self, conn)))
     }
 
-    /// Does the same if the lock is free.
     pub(crate) fn try_hold_and_begin(
         &self,
         conn: &mut MysqlConnection,
     ) -> Result<Option<HeldTransaction>, Error> {
-        Transaction::refuse_open(conn)?;
-        let Some(held) = self.try_hold(conn)? else { return Ok(None) };
-        abandon_on_panic(conn, |conn| now(HeldTransaction::begin(held, conn))).map(Some)
+        abandon_on_panic(conn, |conn| now(try_hold_and_begin(self, conn)))
     }
 }

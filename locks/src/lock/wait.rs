@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::Lock;
-use super::fence::Fence;
-use super::release::{HeldLock, release_once};
+use super::release::release_once;
 use super::resolve::{error_for, inspect, inspect_uncached};
 use crate::error::Error;
 use crate::name::FullName;
@@ -14,46 +13,15 @@ use crate::timeout::{Stopped, Timeout, Wait};
 use crate::wire::Wire;
 
 /// How a wait ended, under the name that was waited for.
-pub(super) enum Outcome<Held = HeldLock> {
-    Acquired(Held),
+pub(super) enum Outcome<Acquired> {
+    Acquired(Acquired),
     Busy { name: FullName, holder: Option<u64> },
 }
 
-/// Waits for the lock, and draws its token if it is fenced.
-pub(super) async fn wait_for(
+pub(super) async fn wait_for<W: Wire>(
     lock: &Lock<'_>,
     timeout: Timeout,
-    conn: &mut impl Wire,
-) -> Result<Outcome, Error> {
-    let wait = Wait::start(timeout);
-    if lock.is_fenced() {
-        lock.refuse_unfenced(conn)?;
-    }
-    let name = match wait_for_name(lock, timeout, conn).await? {
-        Outcome::Acquired(name) => name,
-        Outcome::Busy { name, holder } => return Ok(Outcome::Busy { name, holder }),
-    };
-    if !lock.is_fenced() {
-        return Ok(Outcome::Acquired(HeldLock::new(name)));
-    }
-    match Fence::draw(lock, &name, &wait, conn).await {
-        Ok(Some(fence)) => Ok(Outcome::Acquired(HeldLock::fenced(name, fence))),
-        Ok(None) => {
-            release_once(&name, conn).await?;
-            Ok(Outcome::Busy { name, holder: None })
-        }
-        Err(error) => {
-            // The first error says why; a lock that cannot be released closes the connection.
-            let _ = release_once(&name, conn).await;
-            Err(error)
-        }
-    }
-}
-
-async fn wait_for_name(
-    lock: &Lock<'_>,
-    timeout: Timeout,
-    conn: &mut impl Wire,
+    conn: &mut W,
 ) -> Result<Outcome<FullName>, Error> {
     let mut name = lock.guess()?;
     let mut wait = Wait::start(timeout);
@@ -63,6 +31,7 @@ async fn wait_for_name(
     // add up, others settle it.
     let mut cached = true;
     loop {
+        server_wait = server_wait.min(W::LONGEST_WAIT);
         let started = Instant::now();
         let acquire = Acquire::new(&name, server_wait, hinted, cached);
         let answer = get_lock(&acquire, conn).await?;

@@ -7,8 +7,8 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Unsigned};
 
-use super::named::push_name;
-use super::transaction::{CLIENT, REFUSE_OPEN, Saved, put_back_if_saved, save};
+use super::named::{Bound, push_name};
+use super::transaction::REFUSE_OPEN;
 use super::{Statement, Text, Texts, cached_by_text, never_cached};
 use crate::name::FullName;
 
@@ -40,7 +40,7 @@ impl<'f> FenceRow<'f> {
     /// that `A` and `a` are one lock. Compared for every character on 9.7.
     fn push_key(&'f self, mut out: AstPass<'_, 'f, Mysql>) -> QueryResult<()> {
         out.push_sql("CAST(/*!50720 LOWER( */ CONVERT(");
-        push_name(out.reborrow(), self.name)?;
+        push_name(out.reborrow(), self.name, Bound::Digits)?;
         out.push_sql(" USING utf8mb4) /*!50720 COLLATE utf8mb4_general_ci) */ AS BINARY)");
         Ok(())
     }
@@ -85,13 +85,13 @@ impl BeginDraw {
 
 impl QueryFragment<Mysql> for BeginDraw {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SET ");
-        out.push_sql(REFUSE_OPEN);
         out.push_sql(
-            ", @diesel_locks_draw_autocommit = @@autocommit, autocommit = 1, \
-             @diesel_locks_draw_id = LAST_INSERT_ID(), @diesel_locks_draw = ",
+            "SET @diesel_locks_draw_id = LAST_INSERT_ID(), \
+             @diesel_locks_draw_autocommit = @@autocommit, @diesel_locks_draw = ",
         );
         out.push_bind_param::<BigInt, _>(&self.draw)?;
+        out.push_sql(REFUSE_OPEN);
+        out.push_sql(", autocommit = 1");
         self.text.push_end(&mut out);
         Ok(())
     }
@@ -212,31 +212,28 @@ pub(crate) fn end_draw(draw: i64) -> String {
     )
 }
 
-/// The timeouts under which a draw waits.
-const WAITS: [Saved; 2] = [
-    Saved { copy: "@diesel_locks_draw_wait", variable: "lock_wait_timeout" },
-    Saved { copy: "@diesel_locks_draw_innodb_wait", variable: "innodb_lock_wait_timeout" },
-];
-
+/// The session's own timeouts are kept in 32 bits each.
 pub(crate) fn begin_wait(seconds: u64) -> String {
-    let waits = format!("lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}");
-    format!("SET {}, {waits}", save(&WAITS))
+    format!(
+        "SET @diesel_locks_draw_waits = (@@innodb_lock_wait_timeout << 32) + @@lock_wait_timeout, \
+         lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
+    )
 }
 
 /// Running it again changes nothing.
-pub(crate) fn end_wait() -> String {
-    format!("SET {}", put_back_if_saved(&WAITS))
-}
+pub(crate) const END_WAIT: &str = "SET lock_wait_timeout = \
+     CAST(COALESCE(@diesel_locks_draw_waits & 4294967295, @@lock_wait_timeout) AS SIGNED), \
+     innodb_lock_wait_timeout = \
+     CAST(COALESCE(@diesel_locks_draw_waits >> 32, @@innodb_lock_wait_timeout) AS SIGNED), \
+     @diesel_locks_draw_waits = NULL";
 
 /// The session reads the name of the database in UTF-8 from here on.
-pub(crate) fn begin_name() -> String {
-    format!("SET {}, character_set_client = utf8mb4", save(&[CLIENT]))
-}
+pub(crate) const BEGIN_NAME: &str =
+    "SET @diesel_locks_draw_client = @@character_set_client, character_set_client = utf8mb4";
 
 /// Running it again changes nothing.
-pub(crate) fn end_name() -> String {
-    format!("SET {}", put_back_if_saved(&[CLIENT]))
-}
+pub(crate) const END_NAME: &str = "SET character_set_client = \
+     COALESCE(@diesel_locks_draw_client, @@character_set_client), @diesel_locks_draw_client = NULL";
 
 /// Writes the token's row, which commits only if no later one was drawn: one row if so far there is
 /// none. The row changes each time: clusters do not certify a write of the same value.

@@ -111,6 +111,19 @@ fn an_argument_may_have_any_type_that_has_a_connection() {
     }
 
     #[with_lock("lock")]
+    fn generic_by_its_bound<C>(_id: i32, db: &mut C) -> Result<bool, Error>
+    where
+        C: LockConnection + ?Sized,
+    {
+        generic(&mut &mut *db)
+    }
+
+    #[with_lock("lock")]
+    fn dereferenced<C: DerefMut<Target = MysqlConnection>>(conn: &mut C) -> QueryResult<bool> {
+        holds(conn)
+    }
+
+    #[with_lock("lock")]
     fn hidden(db: &mut impl LockConnection) -> Result<bool, Error> {
         generic(db)
     }
@@ -142,6 +155,8 @@ fn an_argument_may_have_any_type_that_has_a_connection() {
     assert!(alias(&mut db.connect()).unwrap());
     assert!(generic(&mut db.connect()).unwrap());
     assert!(generic(&mut pool.get().unwrap()).unwrap());
+    assert!(generic_by_its_bound(1, &mut db.connect()).unwrap());
+    assert!(dereferenced(&mut Box::new(db.connect())).unwrap());
     assert!(hidden(&mut Wrapper(db.connect())).unwrap());
     assert!(dynamic(&mut Any::Mysql(db.connect())).unwrap());
     let (mutex, refs) = (Mutex::new(db.connect()), RefCell::new(db.connect()));

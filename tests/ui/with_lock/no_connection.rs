@@ -35,4 +35,19 @@ fn alias(id: i32, db: &mut Db) -> QueryResult<()> {
     Ok(())
 }
 
+#[with_lock("nightly")]
+fn several(ids: &mut Vec<i32>, db: &mut Db) -> QueryResult<()> {
+    Ok(())
+}
+
+#[with_lock("nightly")]
+fn owned(id: i32, mut db: Db) -> QueryResult<()> {
+    Ok(())
+}
+
+#[with_lock("nightly")]
+fn unclear(first: &mut Db, second: &mut Db) -> QueryResult<()> {
+    Ok(())
+}
+
 fn main() {}

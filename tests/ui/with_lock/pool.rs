@@ -26,4 +26,11 @@ fn given(pool: &DbPool) -> QueryResult<()> {
     Ok(())
 }
 
+struct Data<T>(T);
+
+#[with_lock("nightly")]
+fn extracted(db: Data<DbPool>) -> QueryResult<()> {
+    Ok(())
+}
+
 fn main() {}

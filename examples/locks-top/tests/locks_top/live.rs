@@ -17,7 +17,7 @@ use crate::harness::{
     PATIENCE, Plugin, as_user, connect, connection_id, get_lock, program, shared, unique, until,
 };
 
-/// The program on a terminal of its own, which is 24 lines high.
+/// The program on its own terminal, which is 24 lines high.
 struct Terminal {
     process: Child,
     keys: File,
@@ -27,19 +27,23 @@ struct Terminal {
 
 impl Terminal {
     fn start(url: &str, args: &[&str]) -> Self {
+        Self::start_with_width(url, args, 160)
+    }
+
+    fn start_with_width(url: &str, args: &[&str], width: u16) -> Self {
         let here = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&here).unwrap();
         unlockpt(&here).unwrap();
         let path = ptsname(&here, Vec::new()).unwrap().into_string().unwrap();
         let there = OpenOptions::new().read(true).write(true).open(path).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&there, size).unwrap();
         let mut command: Command = program(url, args);
         command.env("TERM", "xterm-256color");
         command.stdin(there.try_clone().unwrap()).stdout(there.try_clone().unwrap());
         let process = command.stderr(there.try_clone().unwrap()).spawn().unwrap();
 
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 160, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(24, width, 0)));
         let keys = File::from(here);
         let (mut output, drawn) = (keys.try_clone().unwrap(), Arc::clone(&screen));
         thread::spawn(move || {
@@ -108,7 +112,31 @@ fn the_screen_follows_the_locks_until_a_key_is_pressed() {
 }
 
 #[test]
-fn a_terminal_is_not_touched_where_nothing_can_be_seen() {
+fn at_80_columns_tabs_filters_and_details_answer_to_keys() {
+    let _plugin = Plugin::loaded();
+    let url = shared();
+    let mut holder = connect(&url);
+    let prefix = unique("keys");
+    let long = format!("{prefix}-a-name-with-more-than-its-columns-0017");
+    assert!(get_lock(&mut holder, &long, 0));
+    assert!(get_lock(&mut holder, &format!("{prefix}-other"), 0));
+    let mut terminal = Terminal::start_with_width(&url, &["--prefix", &prefix], 80);
+    terminal.until("both are listed", |shown| {
+        shown.contains("Named locks (2)") && shown.contains("s-0017 ") && shown.contains("-other ")
+    });
+    assert!(!terminal.shown().contains(&long), "{}", terminal.shown());
+    terminal.keys.write_all(b"/0017\r").unwrap();
+    terminal.until("one is left", |shown| !shown.contains("-other "));
+    terminal.keys.write_all(b"\r").unwrap();
+    terminal.until("the whole name is there", |shown| shown.contains(&format!("LOCK: {long}")));
+    terminal.keys.write_all(b"\t").unwrap();
+    terminal.until("the tables are there", |shown| shown.contains("No table is locked"));
+    terminal.keys.write_all(b"q").unwrap();
+    terminal.until("the screen is left", |_| terminal.has_left_the_screen());
+}
+
+#[test]
+fn an_error_at_the_start_leaves_the_terminal_alone() {
     let mut terminal = Terminal::start("mysql://root@127.0.0.1:1/", &[]);
     assert_eq!(terminal.process.wait().unwrap().code(), Some(1));
     terminal.until("the reason is there", |shown| shown.starts_with("error: "));
@@ -152,7 +180,7 @@ impl Drop for User {
 }
 
 #[test]
-fn a_lost_connection_is_shown_and_made_again() {
+fn a_lost_connection_is_reported_and_reopened() {
     let _plugin = Plugin::loaded();
     let mut user = User::new();
     let terminal = Terminal::start(&as_user(&shared(), &user.name), &["--prefix", &user.name]);
@@ -164,7 +192,7 @@ fn a_lost_connection_is_shown_and_made_again() {
 }
 
 #[test]
-fn into_a_pipe_it_prints_again_and_again_and_ends_with_its_reader() {
+fn a_pipe_gets_every_refresh_until_its_reader_ends() {
     let _plugin = Plugin::loaded();
     let mut user = User::new();
     let mut process =
