@@ -39,6 +39,10 @@
 //! thread. [`Lock::all`] describes several locks that are acquired together, in an order that
 //! prevents deadlocks.
 //!
+//! A lock can be lost while its holder works. [`Lock::fenced`] draws a fencing token, and its
+//! transactions commit only if no later holder has begun. [`LockGuard::keep_alive`] keeps a lock on an
+//! idle connection, and learns of its loss.
+//!
 //! # Table locks
 //!
 //! ```no_run
@@ -88,8 +92,8 @@
 //!
 //! # Test transactions
 //!
-//! In one of Diesel's test transactions, [`Lock::transaction`] is a savepoint, and table locks are
-//! refused.
+//! In one of Diesel's test transactions, [`Lock::transaction`] is a savepoint, and table locks and
+//! fenced locks are refused.
 //!
 //! # Clusters
 //!
@@ -151,10 +155,10 @@ pub use diesel_locks_derive::{with_lock, with_table_lock};
 #[cfg(feature = "mysql")]
 pub use crate::connection::{GuardedConnection, LockConnection};
 pub use crate::error::{AcquireOwnedError, Error, FromDieselError, OpenTransaction};
-#[cfg(feature = "mysql")]
-pub use crate::lock::LockGuard;
 #[cfg(any(feature = "async", feature = "mysql"))]
 pub use crate::lock::{Holder, Lock, LockSet, Waiter};
+#[cfg(feature = "mysql")]
+pub use crate::lock::{KeptLock, LockGuard};
 pub use crate::lockable::{LockableTable, Parents, TableName};
 #[cfg(any(feature = "async", feature = "mysql"))]
 pub use crate::process::Process;
