@@ -25,14 +25,18 @@
 //! safe: a destructor cannot wait for an answer, and the driver would give an unread answer to the next
 //! query. `with`, `transaction`, the attributes, and the guards' `release` do not close it.
 //!
-//! Three things are done for it, none of which waits. The connection is marked as broken, so that bb8
-//! drops it at once and deadpool when it would be used again. `KILL CONNECTION_ID()` is written to the
-//! socket, for a connection that someone keeps. If the call was waiting for a lock, `KILL QUERY` is sent
-//! over another connection by a task of the tokio runtime, since a server that waits does not read. The
-//! waits of a server that cannot be reached that way end after 60 seconds for a named lock, and at
-//! the timeout of a table lock.
+//! Four things are done for it, none of which waits:
 //!
-//! If a statement is still running on the server, it runs to its end before the lock is released.
+//! - The connection is marked as broken, so that bb8 drops it at once and deadpool when it would be used
+//!   again.
+//! - `KILL CONNECTION_ID()` is written to the socket, for a connection that someone keeps.
+//! - The driver's end of the socket is closed, so that later queries fail. Where that cannot be done,
+//!   because none of this library's statements was prepared on the connection yet, its next query
+//!   panics: the driver would return the answer to the cancelled call.
+//! - `KILL QUERY` is sent over another connection, by a task of the tokio runtime, since a server that
+//!   runs a statement, or waits for a lock, reads nothing meanwhile. It ends the body's own query, too. If
+//!   the server cannot be reached that way, the statement runs to its end, a wait for a named lock ends
+//!   after 60 seconds, and one for tables at its timeout.
 //!
 //! A query of yours that was cancelled earlier leaves its answer in the stream, too. The next call on
 //! that connection notices it: it closes the connection and returns

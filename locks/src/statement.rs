@@ -19,6 +19,10 @@ pub(crate) use self::text::{Text, Texts};
 /// A statement that the wire retires when it has failed.
 pub(crate) trait Statement {
     /// The text of a statement that Diesel caches.
+    #[cfg_attr(
+        not(feature = "mysql"),
+        expect(dead_code, reason = "the other driver runs it again")
+    )]
     fn text(&self) -> Option<Text>;
 }
 
@@ -139,4 +143,30 @@ impl QueryFragment<Mysql> for Echo {
 #[cfg(feature = "async")]
 impl Query for Echo {
     type SqlType = Unsigned<BigInt>;
+}
+
+/// What Diesel takes for this statement, without its parameters.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct Mismatched<S>(std::marker::PhantomData<fn() -> S>);
+
+#[cfg(feature = "async")]
+impl<S> Mismatched<S> {
+    pub(crate) fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+#[cfg(feature = "async")]
+impl<S: diesel::query_builder::QueryId> diesel::query_builder::QueryId for Mismatched<S> {
+    type QueryId = S::QueryId;
+    const HAS_STATIC_QUERY_ID: bool = S::HAS_STATIC_QUERY_ID;
+}
+
+#[cfg(feature = "async")]
+impl<S> QueryFragment<Mysql> for Mismatched<S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql(NOTHING);
+        Ok(())
+    }
 }

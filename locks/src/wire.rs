@@ -20,8 +20,10 @@ use diesel::result::QueryResult;
 pub(crate) use self::awaited::close_at_once;
 #[cfg(feature = "mysql")]
 pub(crate) use self::blocking::{abandon_on_panic, now};
+use crate::statement::Statement;
+#[cfg(feature = "mysql")]
+use crate::statement::Text;
 use crate::statement::named::{Inspect, InspectRow, LockFunction};
-use crate::statement::{Statement, Text};
 
 /// A connection, as the conversations use it.
 pub(crate) trait Wire: Send {
@@ -160,6 +162,7 @@ macro_rules! keyed {
 use keyed;
 
 /// Retires the text of a failed statement, so that it is never run from Diesel's cache again.
+#[cfg(feature = "mysql")]
 fn retire_failed<T>(text: Option<Text>, result: QueryResult<T>) -> QueryResult<T> {
     if let (Err(_), Some(text)) = (&result, text) {
         text.retire();

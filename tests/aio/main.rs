@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod attributes;
+mod cancellation;
+mod environment;
 mod hold_at_least;
 mod lock_set;
 mod migrations;
+mod migrations;
 mod named_lock;
+mod round_trips;
+mod sending;
 mod support;
 mod table_lock;

@@ -63,7 +63,6 @@ type Find<T> = fn(&mut T) -> &mut AsyncMysqlConnection;
 struct Lent<'c, T> {
     conn: Option<&'c mut T>,
     find: Find<T>,
-    waiting: bool,
 }
 
 impl<T> Lent<'_, T> {
@@ -90,7 +89,7 @@ impl<T> Drop for Lent<'_, T> {
             // The caller's own pointer may panic.
             swallow_panic(|| {
                 let conn = (self.find)(conn);
-                drop(if self.waiting { Doomed::waiting(conn) } else { Doomed::new(conn) });
+                drop(Doomed::new(conn));
             });
         }
     }
@@ -104,8 +103,7 @@ pub struct AwaitedHeld<'c, T> {
 }
 
 impl<'c, T> AwaitedHeld<'c, T> {
-    fn new(mut lent: Lent<'c, T>, held: What) -> Self {
-        lent.waiting = false;
+    fn new(lent: Lent<'c, T>, held: What) -> Self {
         Self { lent, held: Held(held) }
     }
 
@@ -145,7 +143,7 @@ macro_rules! acquiring {
             conn: &'c mut T,
             find: Find<T>,
         ) -> Result<AwaitedHeld<'c, T>, Error> {
-            let mut lent = Lent { conn: Some(conn), find, waiting: true };
+            let mut lent = Lent { conn: Some(conn), find };
             match $hold(lock, lent.found()).await {
                 Ok(held) => Ok(AwaitedHeld::new(lent, $what(held))),
                 Err(error) => {
@@ -164,7 +162,7 @@ macro_rules! trying {
             conn: &'c mut T,
             find: Find<T>,
         ) -> Result<Option<AwaitedHeld<'c, T>>, Error> {
-            let mut lent = Lent { conn: Some(conn), find, waiting: true };
+            let mut lent = Lent { conn: Some(conn), find };
             match $hold(lock, lent.found()).await {
                 Ok(Some(held)) => Ok(Some(AwaitedHeld::new(lent, $what(held)))),
                 other => {

@@ -12,24 +12,11 @@ use crate::wire::{close_at_once, swallow_panic};
 pub(crate) struct Doomed<Conn: DerefMut<Target = AsyncMysqlConnection>> {
     /// Taken when it is spared.
     conn: Option<Conn>,
-    /// Whether the server may be waiting for another connection.
-    waiting: bool,
 }
 
 impl<Conn: DerefMut<Target = AsyncMysqlConnection>> Doomed<Conn> {
     pub(crate) fn new(conn: Conn) -> Self {
-        Self { conn: Some(conn), waiting: false }
-    }
-
-    /// On which the server may wait, and is to stop that as well.
-    pub(crate) fn waiting(conn: Conn) -> Self {
-        Self { conn: Some(conn), waiting: true }
-    }
-
-    /// The server waits no more.
-    pub(crate) fn granted(mut self) -> Self {
-        self.waiting = false;
-        self
+        Self { conn: Some(conn) }
     }
 
     pub(crate) fn spare(mut self) -> Conn {
@@ -44,17 +31,16 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> Drop for Doomed<Conn> {
             // A pointer of the caller's own may panic, too.
             swallow_panic(|| {
                 close_at_once(&mut conn);
-                if self.waiting {
-                    end_wait(&conn);
-                }
+                end_statement(&conn);
             });
             swallow_panic(|| drop(conn));
         }
     }
 }
 
-/// Ends the wait of the server, which reads nothing meanwhile, over another connection.
-fn end_wait(conn: &AsyncMysqlConnection) {
+/// Ends the statement that the server may be running, over another connection: it reads nothing
+/// meanwhile, and may be waiting for a lock, in the caller's own query, too.
+fn end_statement(conn: &AsyncMysqlConnection) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let token = conn.cancel_token();
         runtime.spawn(async move { token.cancel_query().await });
@@ -79,7 +65,7 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> DerefMut for Doomed<Conn> {
 
 impl<Conn: DerefMut<Target = AsyncMysqlConnection>> fmt::Debug for Doomed<Conn> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doomed").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("Doomed").finish_non_exhaustive()
     }
 }
 

@@ -46,7 +46,7 @@ macro_rules! guard {
 
         impl<Conn: DerefMut<Target = AsyncMysqlConnection>> $Guard<Conn> {
             pub(super) fn new(conn: Doomed<Conn>, held: $Held) -> Self {
-                Self { conn: conn.granted(), held }
+                Self { conn, held }
             }
 
             async fn end(mut self, ending: Ending) -> Result<Conn, Error> {

@@ -192,9 +192,9 @@ impl<'n> Lock<'n> {
     where
         E: FromDieselError,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold(&self.0, &mut *conn).await {
-            Ok(held) => run(conn.granted(), held, body).await,
+            Ok(held) => run(conn, held, body).await,
             Err(error) => {
                 conn.spare();
                 Err(DieselError::from(error).into())
@@ -216,9 +216,9 @@ impl<'n> Lock<'n> {
     where
         E: FromDieselError,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match try_hold(&self.0, &mut *conn).await {
-            Ok(Some(held)) => run(conn.granted(), held, body).await.map(Some),
+            Ok(Some(held)) => run(conn, held, body).await.map(Some),
             Ok(None) => {
                 conn.spare();
                 Ok(None)
@@ -256,9 +256,9 @@ impl<'n> Lock<'n> {
     where
         E: FromDieselError,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold_and_begin(&self.0, &mut *conn).await {
-            Ok(held) => run(conn.granted(), held, body).await,
+            Ok(held) => run(conn, held, body).await,
             Err(error) => {
                 conn.spare();
                 Err(DieselError::from(error).into())
@@ -383,7 +383,7 @@ impl<'n> Lock<'n> {
     where
         Conn: DerefMut<Target = AsyncMysqlConnection>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold(&self.0, &mut *conn).await {
             Ok(held) => Ok(LockGuard::new(conn, held)),
             Err(error) => Err((error, conn.spare())),
@@ -394,7 +394,7 @@ impl<'n> Lock<'n> {
     where
         Conn: DerefMut<Target = AsyncMysqlConnection>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match try_hold(&self.0, &mut *conn).await {
             Ok(Some(held)) => Ok(Some(LockGuard::new(conn, held))),
             Ok(None) => {

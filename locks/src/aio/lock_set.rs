@@ -182,9 +182,9 @@ impl LockSet {
     where
         E: From<DieselError>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold_set(&self.0, &mut *conn).await {
-            Ok(held) => run(conn.granted(), held, body).await,
+            Ok(held) => run(conn, held, body).await,
             Err(error) => {
                 conn.spare();
                 Err(DieselError::from(error).into())
@@ -206,9 +206,9 @@ impl LockSet {
     where
         E: From<DieselError>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match try_hold_set(&self.0, &mut *conn).await {
-            Ok(Some(held)) => run(conn.granted(), held, body).await.map(Some),
+            Ok(Some(held)) => run(conn, held, body).await.map(Some),
             Ok(None) => {
                 conn.spare();
                 Ok(None)
@@ -234,9 +234,9 @@ impl LockSet {
     where
         E: From<DieselError>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold_set_and_begin(&self.0, &mut *conn).await {
-            Ok(held) => run(conn.granted(), held, body).await,
+            Ok(held) => run(conn, held, body).await,
             Err(error) => {
                 conn.spare();
                 Err(DieselError::from(error).into())
@@ -248,7 +248,7 @@ impl LockSet {
     where
         Conn: DerefMut<Target = AsyncMysqlConnection>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold_set(&self.0, &mut *conn).await {
             Ok(held) => Ok(LockGuard::new(conn, held)),
             Err(error) => Err((error, conn.spare())),
@@ -259,7 +259,7 @@ impl LockSet {
     where
         Conn: DerefMut<Target = AsyncMysqlConnection>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match try_hold_set(&self.0, &mut *conn).await {
             Ok(Some(held)) => Ok(Some(LockGuard::new(conn, held))),
             Ok(None) => {

@@ -163,9 +163,9 @@ impl TableLock {
     where
         E: FromDieselError,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold(&self.0, &mut *conn).await {
-            Ok(held) => run(conn.granted(), held, body).await,
+            Ok(held) => run(conn, held, body).await,
             Err(error) => {
                 conn.spare();
                 Err(DieselError::from(error).into())
@@ -193,7 +193,7 @@ impl TableLock {
     where
         Conn: DerefMut<Target = AsyncMysqlConnection>,
     {
-        let mut conn = Doomed::waiting(conn);
+        let mut conn = Doomed::new(conn);
         match hold(&self.0, &mut *conn).await {
             Ok(held) => Ok(TableLockGuard::new(conn, held)),
             Err(error) => Err((error, conn.spare())),

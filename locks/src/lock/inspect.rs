@@ -8,6 +8,7 @@ use super::{Holder, Lock, Waiter};
 #[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
+use crate::name::hexadecimal;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
@@ -194,13 +195,15 @@ pub(crate) async fn held_with_prefix(
         return Ok(BTreeMap::new());
     }
     let case = server.name_case();
-    let rows: Vec<HeldRow> = match conn.rows(HeldWithPrefix { listing, case, prefix }).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let error = ServerError::diagnose(error, conn).await;
-            return Err(error.into_error("the list of held locks"));
-        }
-    };
+    let digits = hexadecimal(prefix.as_bytes());
+    let rows: Vec<HeldRow> =
+        match conn.rows(HeldWithPrefix { listing, case, prefix: &digits }).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                let error = ServerError::diagnose(error, conn).await;
+                return Err(error.into_error("the list of held locks"));
+            }
+        };
     let (database, held) = read_held(rows);
     let beginning = format!("{}.{prefix}", database.ok_or(Error::NoDatabase)?);
     // On MySQL no lock can have a name that it does not list.

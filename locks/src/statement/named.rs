@@ -8,9 +8,9 @@ mod set;
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::Binary;
 #[cfg(feature = "async")]
 use diesel::sql_types::{BigInt, Nullable, Unsigned};
+use diesel::sql_types::{Binary, Text as TextType};
 
 pub(crate) use self::acquire::Acquire;
 #[cfg(feature = "async")]
@@ -42,7 +42,18 @@ pub(crate) trait LockFunction: Sync {
     /// `SELECT`, with a hint if there is one.
     fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>);
 
-    fn walk_call<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()>;
+    fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()>;
+}
+
+/// How a name is bound. Either way, a session's character set never decides which lock it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// As bytes, which the server converts from UTF-8.
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "the other driver has none"))]
+    Bytes,
+    /// As hexadecimal digits, which are the same in all character sets: diesel-async's driver has no
+    /// bytes that the server does not convert from `character_set_client`.
+    Digits,
 }
 
 /// Calls a lock function if the connection's database is the one that the client assumes.
@@ -52,6 +63,7 @@ pub(crate) trait LockFunction: Sync {
 fn push_checked<'b>(
     mut out: AstPass<'_, 'b, Mysql>,
     name: &'b FullName,
+    bound: Bound,
     call: impl FnOnce(AstPass<'_, 'b, Mysql>) -> QueryResult<()>,
     otherwise: &str,
 ) -> QueryResult<()> {
@@ -59,7 +71,12 @@ fn push_checked<'b>(
         return call(out);
     };
     out.push_sql("IF(CAST(DATABASE() AS BINARY) = ");
-    out.push_bind_param::<Binary, _>(database.as_bytes())?;
+    match bound {
+        Bound::Bytes => out.push_bind_param::<Binary, _>(database.as_bytes())?,
+        Bound::Digits => {
+            push_digits(out.reborrow(), &name.digits()[..2 * database.len()])?;
+        }
+    }
     out.push_sql(", ");
     call(out.reborrow())?;
     out.push_sql(", ");
@@ -68,29 +85,48 @@ fn push_checked<'b>(
     Ok(())
 }
 
-/// The name of the lock. Names are bound as bytes and converted by the server from UTF-8, so that a
-/// session's character set never decides which lock a name is.
+/// The name of the lock.
 pub(crate) fn push_name<'b>(
     mut out: AstPass<'_, 'b, Mysql>,
     name: &'b FullName,
+    bound: Bound,
 ) -> QueryResult<()> {
+    let push_once = |mut out: AstPass<'_, 'b, Mysql>| {
+        match bound {
+            Bound::Bytes => {
+                out.push_sql("CONVERT(");
+                out.push_bind_param::<Binary, _>(name.as_bytes())?;
+                out.push_sql(" USING utf8mb4)");
+            }
+            Bound::Digits => push_text(out.reborrow(), name.digits())?,
+        }
+        Ok(())
+    };
     if name.is_shortened() {
         out.push_sql("CONCAT(LEFT(");
-        push_text(out.reborrow(), name.as_bytes())?;
+        push_once(out.reborrow())?;
         out.push_sql(", 23), '-', LEFT(SHA2(");
-        push_text(out.reborrow(), name.as_bytes())?;
+        push_once(out.reborrow())?;
         out.push_sql(", 256), 40))");
         Ok(())
     } else {
-        push_text(out, name.as_bytes())
+        push_once(out)
     }
 }
 
-/// A text as bytes, whatever the session's character sets are.
-pub(crate) fn push_text<'b>(mut out: AstPass<'_, 'b, Mysql>, text: &'b [u8]) -> QueryResult<()> {
+/// A text in UTF-8 of which these are the digits.
+pub(crate) fn push_text<'b>(mut out: AstPass<'_, 'b, Mysql>, digits: &'b str) -> QueryResult<()> {
     out.push_sql("CONVERT(");
-    out.push_bind_param::<Binary, _>(text)?;
+    push_digits(out.reborrow(), digits)?;
     out.push_sql(" USING utf8mb4)");
+    Ok(())
+}
+
+/// Bytes of which these are the digits. In a session whose character set is UTF-16, they come as that.
+fn push_digits<'b>(mut out: AstPass<'_, 'b, Mysql>, digits: &'b str) -> QueryResult<()> {
+    out.push_sql("UNHEX(CONVERT(");
+    out.push_bind_param::<TextType, _>(digits)?;
+    out.push_sql(" USING latin1))");
     Ok(())
 }
 
@@ -106,7 +142,7 @@ impl<S: LockFunction> QueryFragment<Mysql> for Counted<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.0.push_select(&mut out);
         out.push_sql("1 INTO @diesel_locks FROM DUAL WHERE ");
-        self.0.walk_call(out.reborrow())?;
+        self.0.walk_call(Bound::Bytes, out.reborrow())?;
         out.push_sql(" LIMIT 1");
         self.0.text().push_end(&mut out);
         Ok(())
@@ -128,7 +164,7 @@ impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
         out.push_sql("CAST(");
         out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
         out.push_sql(" AS UNSIGNED), CAST(");
-        self.function.walk_call(out.reborrow())?;
+        self.function.walk_call(Bound::Digits, out.reborrow())?;
         out.push_sql(" AS SIGNED) LIMIT 1");
         self.function.text().push_end(&mut out);
         Ok(())

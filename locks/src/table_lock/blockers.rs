@@ -5,6 +5,7 @@ use std::fmt;
 use super::TableLock;
 use crate::error::Error;
 use crate::lockable::TableName;
+use crate::name::hexadecimal;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
@@ -73,8 +74,15 @@ pub(crate) async fn blockers(
         Error::Unsupported { what: "listing the locks on a table".to_owned(), remedy }
     })?;
     let lowered = server.lowers_table_names();
+    let digits: Vec<_> = tables
+        .iter()
+        .map(|name| {
+            let database = name.database().map(|database| hexadecimal(database.as_bytes()));
+            (database, hexadecimal(name.table().as_bytes()))
+        })
+        .collect();
     let rows: Vec<OnTableRow> =
-        match conn.rows(OnTables { listing, tables: &tables, lowered }).await {
+        match conn.rows(OnTables { listing, tables: &digits, lowered }).await {
             Ok(rows) => rows,
             Err(error) => return Err(error_for(lock, error, conn).await),
         };

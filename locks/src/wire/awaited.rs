@@ -3,25 +3,29 @@
 //! Its driver (`mysql_async` 0.36) knows nothing of a statement whose future was dropped: the answer
 //! stays in the stream, and the next request gets it. So every answer that grants something carries a
 //! number of this client's own, which the request has sent along.
+//!
+//! A cached statement that has failed may be run again, unlike with the C client libraries.
+
+mod close;
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Waker};
 use std::time::Duration;
 
-use diesel::connection::InstrumentationEvent;
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncMysqlConnection, RunQueryDsl,
-    SimpleAsyncConnection, TransactionManager,
+    AnsiTransactionManager, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
 };
 
-use super::{Query, Wire, keyed, retire_failed, swallow_panic};
+pub(crate) use self::close::close_at_once;
+use self::close::refuse_closed;
+use super::{Query, Wire, keyed};
 use crate::error::Error;
+use crate::statement::Echo;
 use crate::statement::named::{Inspect, InspectRow, LockFunction, Numbered, NumberedInspect};
-use crate::statement::{Echo, KILL_SELF};
 
 type Manager = AnsiTransactionManager;
 
@@ -34,24 +38,26 @@ impl Wire for AsyncMysqlConnection {
 
     fn call<'a, S: LockFunction>(&'a mut self, function: &'a S) -> Self::Step<'a, bool> {
         Box::pin(async move {
+            refuse_closed(self)?;
             let (name, text) = (function.name(), function.text());
             let number = next_number();
             let row: QueryResult<(u64, Option<i64>)> = keyed!(name, text, Numbered { function, number }, numbered => {
                 RunQueryDsl::get_result(numbered, self).await
             });
-            let returned = recognized(number, retire_failed(Some(text), row), self)?;
+            let returned = recognized(number, row, self)?;
             Ok(returned == Some(1))
         })
     }
 
     fn inspect<'a>(&'a mut self, inspect: &'a Inspect<'a>) -> Self::Step<'a, InspectRow> {
         Box::pin(async move {
+            refuse_closed(self)?;
             let (name, text) = (inspect.name(), inspect.text());
             let number = next_number();
             let row: QueryResult<(u64, InspectRow)> = keyed!(name, text, NumberedInspect { inspect, number }, numbered => {
                 RunQueryDsl::get_result(numbered, self).await
             });
-            recognized(number, retire_failed(Some(text), row), self)
+            recognized(number, row, self)
         })
     }
 
@@ -61,8 +67,7 @@ impl Wire for AsyncMysqlConnection {
     ) -> Self::Step<'a, Row> {
         Box::pin(async move {
             self.in_step().await?;
-            let text = query.text();
-            retire_failed(text, RunQueryDsl::get_result(query, self).await)
+            RunQueryDsl::get_result(query, self).await
         })
     }
 
@@ -72,13 +77,13 @@ impl Wire for AsyncMysqlConnection {
     ) -> Self::Step<'a, Vec<Row>> {
         Box::pin(async move {
             self.in_step().await?;
-            let text = query.text();
-            retire_failed(text, RunQueryDsl::get_results(query, self).await)
+            RunQueryDsl::get_results(query, self).await
         })
     }
 
     fn in_step(&mut self) -> Self::Step<'_, ()> {
         Box::pin(async move {
+            refuse_closed(self)?;
             let number = next_number();
             let row: QueryResult<(u64, ())> =
                 RunQueryDsl::get_result::<u64>(Echo(number), self).await.map(|echo| (echo, ()));
@@ -87,11 +92,15 @@ impl Wire for AsyncMysqlConnection {
     }
 
     fn batch<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()> {
-        Box::pin(self.batch_execute(sql))
+        Box::pin(async move {
+            refuse_closed(self)?;
+            self.batch_execute(sql).await
+        })
     }
 
     fn begin<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()> {
         Box::pin(async move {
+            refuse_closed(self)?;
             // Set by a cancelled `BEGIN`: Diesel's own check panics with debug assertions, and wipes it
             // without.
             if Manager::is_broken_transaction_manager(self) && matches!(self.depth(), Ok(0)) {
@@ -102,15 +111,24 @@ impl Wire for AsyncMysqlConnection {
     }
 
     fn begin_nested(&mut self) -> Self::Step<'_, ()> {
-        Box::pin(Manager::begin_transaction(self))
+        Box::pin(async move {
+            refuse_closed(self)?;
+            Manager::begin_transaction(self).await
+        })
     }
 
     fn commit(&mut self) -> Self::Step<'_, ()> {
-        Box::pin(Manager::commit_transaction(self))
+        Box::pin(async move {
+            refuse_closed(self)?;
+            Manager::commit_transaction(self).await
+        })
     }
 
     fn roll_back(&mut self) -> Self::Step<'_, ()> {
-        Box::pin(Manager::rollback_transaction(self))
+        Box::pin(async move {
+            refuse_closed(self)?;
+            Manager::rollback_transaction(self).await
+        })
     }
 
     fn depth(&mut self) -> QueryResult<u32> {
@@ -133,22 +151,6 @@ impl Wire for AsyncMysqlConnection {
     fn mark_broken(&mut self) {
         <Manager as TransactionManager<Self>>::transaction_manager_status_mut(self).set_in_error();
     }
-}
-
-/// Sends what closes the connection, and waits for nothing.
-///
-/// The first poll writes the request, whatever the state of the connection: behind a statement that is
-/// running, the server obeys when that has ended. Measured over TCP, a unix socket and TLS, on both of
-/// tokio's runtimes and without one. Inside of a result that is larger than all buffers nothing can be
-/// sent: then the server closes the connection when its client does, or after `net_write_timeout`.
-pub(crate) fn close_at_once(conn: &mut AsyncMysqlConnection) {
-    conn.mark_broken();
-    // It may be what panics.
-    swallow_panic(|| conn.set_instrumentation(|_: InstrumentationEvent<'_>| {}));
-    swallow_panic(|| {
-        let kill = pin!(tokio::task::coop::unconstrained(conn.batch_execute(KILL_SELF)));
-        let _ = kill.poll(&mut Context::from_waker(Waker::noop()));
-    });
 }
 
 /// A number that no earlier statement can have returned, other than by accident.

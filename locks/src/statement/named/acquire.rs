@@ -7,7 +7,7 @@ use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Double};
 
-use super::{LockFunction, push_checked, push_name};
+use super::{Bound, LockFunction, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 use crate::timeout::whole_seconds;
@@ -95,10 +95,10 @@ impl LockFunction for Acquire<'_> {
         }
     }
 
-    fn walk_call<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+    fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("GET_LOCK(");
-            push_name(out.reborrow(), self.name)?;
+            push_name(out.reborrow(), self.name, bound)?;
             out.push_sql(", ");
             match &self.wait {
                 ServerWait::Seconds(seconds) => out.push_bind_param::<BigInt, _>(seconds)?,
@@ -113,6 +113,6 @@ impl LockFunction for Acquire<'_> {
             out.push_sql(")");
             Ok(())
         };
-        push_checked(out, self.name, call, "0")
+        push_checked(out, self.name, bound, call, "0")
     }
 }

@@ -5,7 +5,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Unsigned};
 
-use super::{AnyName, no_timeout, push_checked, push_name};
+use super::{AnyName, Bound, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
@@ -43,6 +43,7 @@ impl Inspect<'_> {
 
     fn walk<'b>(
         &'b self,
+        bound: Bound,
         mut out: AstPass<'_, 'b, Mysql>,
         push_first: impl FnOnce(AstPass<'_, 'b, Mysql>) -> QueryResult<()>,
     ) -> QueryResult<()> {
@@ -51,11 +52,11 @@ impl Inspect<'_> {
         out.push_sql("CAST(DATABASE() AS BINARY), CAST(");
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("IS_USED_LOCK(");
-            push_name(out.reborrow(), self.name)?;
+            push_name(out.reborrow(), self.name, bound)?;
             out.push_sql(")");
             Ok(())
         };
-        push_checked(out.reborrow(), self.name, call, "NULL")?;
+        push_checked(out.reborrow(), self.name, bound, call, "NULL")?;
         out.push_sql(" AS UNSIGNED), CONNECTION_ID() LIMIT 1");
         self.text.push_end(&mut out);
         Ok(())
@@ -67,7 +68,7 @@ type InspectTypes = (Nullable<Binary>, Nullable<Unsigned<BigInt>>, Unsigned<BigI
 #[cfg(feature = "mysql")]
 impl QueryFragment<Mysql> for Inspect<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        self.walk(out, |_| Ok(()))
+        self.walk(Bound::Bytes, out, |_| Ok(()))
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) struct NumberedInspect<'s> {
 #[cfg(feature = "async")]
 impl QueryFragment<Mysql> for NumberedInspect<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        self.inspect.walk(out, |mut out| {
+        self.inspect.walk(Bound::Digits, out, |mut out| {
             out.push_sql("CAST(");
             out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
             out.push_sql(" AS UNSIGNED), ");

@@ -1,13 +1,12 @@
 //! `RELEASE_LOCK` and `RELEASE_ALL_LOCKS`.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 
-use super::{LockFunction, no_timeout, push_checked, push_name};
+use super::{Bound, LockFunction, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
@@ -44,14 +43,14 @@ impl LockFunction for Release<'_> {
         out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
     }
 
-    fn walk_call<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+    fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("RELEASE_LOCK(");
-            push_name(out.reborrow(), self.name)?;
+            push_name(out.reborrow(), self.name, bound)?;
             out.push_sql(")");
             Ok(())
         };
-        push_checked(out, self.name, call, "0")
+        push_checked(out, self.name, bound, call, "0")
     }
 }
 
@@ -59,10 +58,9 @@ impl LockFunction for Release<'_> {
 /// hexadecimal digits, so that nothing in them needs quoting.
 pub(crate) fn release_as_text(name: &FullName) -> String {
     let release = format!("RELEASE_LOCK({})", literal(name));
-    match name.checked_database() {
+    match name.checked_digits() {
         Some(database) => {
-            let database = hexadecimal(database.as_bytes());
-            format!("DO IF(CAST(DATABASE() AS BINARY) = {database}, {release}, NULL)")
+            format!("DO IF(CAST(DATABASE() AS BINARY) = X'{database}', {release}, NULL)")
         }
         None => format!("DO {release}"),
     }
@@ -70,22 +68,12 @@ pub(crate) fn release_as_text(name: &FullName) -> String {
 
 /// The name of the lock as an expression.
 pub(super) fn literal(name: &FullName) -> String {
-    let literal = format!("CONVERT({} USING utf8mb4)", hexadecimal(name.as_bytes()));
+    let literal = format!("CONVERT(X'{}' USING utf8mb4)", name.digits());
     if name.is_shortened() {
         format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))")
     } else {
         literal
     }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    let mut literal = String::from("X'");
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(literal, "{byte:02X}");
-    }
-    literal.push('\'');
-    literal
 }
 
 /// Keeps the session busy for that long.

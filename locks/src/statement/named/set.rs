@@ -4,8 +4,8 @@ use diesel::mysql::Mysql;
 use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 
-use super::release::{hexadecimal, literal};
-use super::{LockFunction, no_timeout, push_checked, push_name};
+use super::release::literal;
+use super::{Bound, LockFunction, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
@@ -74,36 +74,48 @@ impl<'n> SetFunction<'n> {
         std::iter::once(self.first).chain(self.others)
     }
 
-    fn walk_acquire<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+    fn walk_acquire<'b>(
+        &'b self,
+        bound: Bound,
+        mut out: AstPass<'_, 'b, Mysql>,
+    ) -> QueryResult<()> {
         let Some(last) = self.others.last() else {
-            return push_call(out, "GET_LOCK(", self.first, ", 0)");
+            return push_call(out, "GET_LOCK(", self.first, bound, ", 0)");
         };
         let before_the_last = || self.names().take(self.others.len());
         for name in before_the_last() {
             out.push_sql("IF(");
-            push_call(out.reborrow(), "GET_LOCK(", name, ", 0), IF(")?;
+            push_call(out.reborrow(), "GET_LOCK(", name, bound, ", 0), IF(")?;
         }
-        push_call(out.reborrow(), "GET_LOCK(", last, ", 0)")?;
+        push_call(out.reborrow(), "GET_LOCK(", last, bound, ", 0)")?;
         for name in self.names().rev().skip(1) {
-            push_call(out.reborrow(), ", 1, 0 * RELEASE_LOCK(", name, ")), 0)")?;
+            push_call(out.reborrow(), ", 1, 0 * RELEASE_LOCK(", name, bound, ")), 0)")?;
         }
         Ok(())
     }
 
-    fn walk_release<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+    fn walk_release<'b>(
+        &'b self,
+        bound: Bound,
+        mut out: AstPass<'_, 'b, Mysql>,
+    ) -> QueryResult<()> {
         out.push_sql("0");
         for name in self.names() {
-            push_call(out.reborrow(), " + COALESCE(RELEASE_LOCK(", name, "), 0)")?;
+            push_call(out.reborrow(), " + COALESCE(RELEASE_LOCK(", name, bound, "), 0)")?;
         }
         out.push_sql(" = ");
         out.push_sql(&(self.others.len() + 1).to_string());
         Ok(())
     }
 
-    fn walk_inspect<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+    fn walk_inspect<'b>(
+        &'b self,
+        bound: Bound,
+        mut out: AstPass<'_, 'b, Mysql>,
+    ) -> QueryResult<()> {
         out.push_sql("TRUE");
         for name in self.names() {
-            push_call(out.reborrow(), " AND IS_USED_LOCK(", name, ") = CONNECTION_ID()")?;
+            push_call(out.reborrow(), " AND IS_USED_LOCK(", name, bound, ") = CONNECTION_ID()")?;
         }
         Ok(())
     }
@@ -113,10 +125,11 @@ fn push_call<'b>(
     mut out: AstPass<'_, 'b, Mysql>,
     before: &str,
     name: &'b FullName,
+    bound: Bound,
     after: &str,
 ) -> QueryResult<()> {
     out.push_sql(before);
-    push_name(out.reborrow(), name)?;
+    push_name(out.reborrow(), name, bound)?;
     out.push_sql(after);
     Ok(())
 }
@@ -137,13 +150,13 @@ impl LockFunction for SetFunction<'_> {
         out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
     }
 
-    fn walk_call<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+    fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let call = |out: AstPass<'_, 'b, Mysql>| match self.function {
-            Function::Acquire => self.walk_acquire(out),
-            Function::Release => self.walk_release(out),
-            Function::Inspect => self.walk_inspect(out),
+            Function::Acquire => self.walk_acquire(bound, out),
+            Function::Release => self.walk_release(bound, out),
+            Function::Inspect => self.walk_inspect(bound, out),
         };
-        push_checked(out, self.first, call, "0")
+        push_checked(out, self.first, bound, call, "0")
     }
 }
 
@@ -164,10 +177,9 @@ pub(crate) fn release_leading_as_text(names: &[FullName]) -> String {
             "IF(IS_USED_LOCK({name}) = CONNECTION_ID(), RELEASE_LOCK({name}) + {calls}, 0)"
         );
     }
-    match names.first().and_then(FullName::checked_database) {
+    match names.first().and_then(FullName::checked_digits) {
         Some(database) => {
-            let database = hexadecimal(database.as_bytes());
-            format!("DO IF(CAST(DATABASE() AS BINARY) = {database}, {calls}, NULL)")
+            format!("DO IF(CAST(DATABASE() AS BINARY) = X'{database}', {calls}, NULL)")
         }
         None => format!("DO {calls}"),
     }
