@@ -8,7 +8,6 @@ mod environment;
 mod hold_at_least;
 mod lock_set;
 mod migrations;
-mod migrations;
 mod named_lock;
 mod round_trips;
 mod sending;
