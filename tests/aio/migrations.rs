@@ -42,14 +42,3 @@ async fn migrations_that_start_at_once_run_once() {
     let count: Count = count.get_result(&mut database.connect().await).await.unwrap();
     assert_eq!(count.count, 3);
 }
-
-/// The guide's snippets are compiled without diesel-async.
-#[test]
-fn the_guide_shows_this_function() {
-    let (_, function) = include_str!("migrations.rs").split_once("async fn migrate(").unwrap();
-    let (function, _) = function.split_once("\n}\n").unwrap();
-    assert!(
-        include_str!("../../docs/replicas.md").contains(function),
-        "async fn migrate({function}"
-    );
-}
