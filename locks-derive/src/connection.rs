@@ -10,6 +10,7 @@ use syn::{Expr, Result, Signature};
 
 use self::argument::Argument;
 pub(crate) use self::argument::bindings;
+use crate::diagnostic::fault;
 use crate::root::Root;
 
 /// A connection that the expansion can name before and after the body.
@@ -55,6 +56,19 @@ impl Connection {
         self.lent.as_ref()
     }
 
+    /// Refuses a place that the body of an `async fn` could not get under its name.
+    pub(crate) fn check_awaited(&self) -> Result<()> {
+        match self.name() {
+            Some(name) if name != "self" => Ok(()),
+            _ => Err(fault(
+                &self.place,
+                "an `async fn` needs its connection as an argument, which is closed if its future is \
+                 dropped",
+                "take it as `conn: &mut AsyncMysqlConnection`, or use `aio::Lock::with`",
+            )),
+        }
+    }
+
     /// Whether it is the same place, as far as the tokens show.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let text = |connection: &Self| connection.place.to_token_stream().to_string();
@@ -74,9 +88,21 @@ impl Connection {
     ///
     /// Method syntax borrows whatever the place is: a value, a reference, a pointer.
     pub(crate) fn expanded(&self) -> TokenStream {
+        self.borrowed_by("__diesel_locks_connection")
+    }
+
+    /// The same for an `async fn`: the argument itself, borrowed, and how to find the connection in it.
+    pub(crate) fn expanded_awaited(&self) -> TokenStream {
+        let lent = self.borrowed_by("__diesel_locks_lend");
+        let site = Span::mixed_site().located_at(self.place.span());
+        quote_spanned!(site=> #lent, |conn| conn.__diesel_locks_async_connection())
+    }
+
+    fn borrowed_by(&self, method: &str) -> TokenStream {
         let Self { place, .. } = self;
         let site = Span::mixed_site().located_at(place.span());
-        let method = quote_spanned!(site=> __diesel_locks_connection());
+        let method = Ident::new(method, site);
+        let method = quote_spanned!(site=> #method());
         match place {
             Expr::Unary(_) => quote_spanned!(site=> (#place).#method),
             place => quote_spanned!(site=> #place.#method),

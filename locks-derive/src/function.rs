@@ -7,12 +7,18 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{ParseStream, Parser};
+use syn::punctuated::Punctuated;
 use syn::{
-    AttrStyle, Attribute, Error, Ident, Result, ReturnType, Signature, Token, Type, Visibility,
+    AttrStyle, Attribute, Error, GenericArgument, Ident, PathArguments, Result, ReturnType,
+    Signature, Token, Type, TypeParamBound, Visibility,
 };
 
 use crate::connection::bindings;
 use crate::diagnostic::{Faults, fault, looks_like};
+
+/// Whether the library has the connections that are awaited, and those that block.
+const AWAITS: bool = cfg!(any(feature = "async", test));
+const BLOCKS: bool = cfg!(any(feature = "mysql", test));
 
 pub(crate) struct Function {
     pub(crate) attributes: Vec<Attribute>,
@@ -95,19 +101,35 @@ impl Function {
     }
 
     fn refuse_qualifiers(&self, attribute: &str, faults: &mut Faults) {
-        let Signature { constness, asyncness, abi, .. } = &self.signature;
+        let Signature { constness, asyncness, abi, output, .. } = &self.signature;
         if let Some(constness) = constness {
             let message = "a `const fn` cannot acquire a lock";
             let help = "a lock is acquired at run time: remove `const`";
             faults.add(fault(constness, message, help));
         }
-        if let Some(asyncness) = asyncness {
-            let message = "an `async fn` cannot wait for a lock, since the connection blocks";
+        if let Some(asyncness) = asyncness.filter(|_| !AWAITS) {
+            let message = "an `async fn` needs the feature `async` of `diesel-locks`";
             let help = format!(
-                "put `#[{attribute}(…)]` on a plain `fn`, and call that from the `async fn` with \
-                 the runtime's function for blocking code, such as `tokio::task::spawn_blocking`"
+                "enable it, for a connection of diesel-async; for one that blocks, put \
+                 `#[{attribute}(…)]` on a plain `fn`, and call that with the runtime's function for \
+                 blocking code, such as `tokio::task::spawn_blocking`"
             );
             faults.add(fault(asyncness, message, help));
+        }
+        if asyncness.is_none() && !BLOCKS {
+            let message = "a plain `fn` needs the feature `mysql` of `diesel-locks`";
+            let help = "enable it, or write `async fn` for a connection of diesel-async";
+            faults.add(fault(self.signature.fn_token, message, help));
+        }
+        if let (None, ReturnType::Type(_, output)) = (asyncness, output) {
+            if returns_future(output) {
+                let message = "the lock would be released before this future runs";
+                let help = format!(
+                    "write `async fn`; under `#[async_trait]`, put `#[{attribute}(…)]` on another \
+                     `async fn` outside of the trait, and call that"
+                );
+                faults.add(fault(output, message, help));
+            }
         }
         if let Some(abi) = abi {
             let message = "an `extern` function cannot return the error of a lock";
@@ -182,6 +204,34 @@ fn not_a_function(input: ParseStream<'_>, attribute: &str) -> Error {
         "#[{attribute}(…)] fn repair(conn: &mut MysqlConnection) -> QueryResult<()> {{ … }}"
     ));
     fault(input.cursor().token_tree().map(|(token, _)| token), message, help)
+}
+
+/// `impl Future`, or a pinned box of one, as `#[async_trait]` writes it.
+fn returns_future(output: &Type) -> bool {
+    let is_future = |bounds: &Punctuated<TypeParamBound, Token![+]>| {
+        bounds.iter().any(|bound| match bound {
+            TypeParamBound::Trait(bound) => {
+                bound.path.segments.last().is_some_and(|last| last.ident == "Future")
+            }
+            _ => false,
+        })
+    };
+    match output {
+        Type::ImplTrait(hidden) => is_future(&hidden.bounds),
+        Type::TraitObject(object) => is_future(&object.bounds),
+        Type::Paren(inner) => returns_future(&inner.elem),
+        Type::Group(inner) => returns_future(&inner.elem),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let is_pointer = last.ident == "Pin" || last.ident == "Box";
+            let PathArguments::AngleBracketed(arguments) = &last.arguments else { return false };
+            is_pointer
+                && arguments.args.iter().any(|argument| match argument {
+                    GenericArgument::Type(inner) => returns_future(inner),
+                    _ => false,
+                })
+        }),
+        _ => false,
+    }
 }
 
 fn returns_nothing(output: &Type) -> bool {

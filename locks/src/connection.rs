@@ -70,6 +70,7 @@ use crate::error::Error;
     note = "for a pool, pass one of its connections: `&mut pool.get()?`",
     note = "for a pooled connection, enable the feature `r2d2` of `diesel-locks`, or pass `&mut *conn`",
     note = "for a guard, a box or another reference, pass `&mut *conn`",
+    note = "for a connection of diesel-async, use `diesel_locks::aio`, or put the attribute on an `async fn`",
     note = "for a type parameter, require `diesel_locks::LockConnection`, and implement it for wrappers"
 )]
 pub trait LockConnection {

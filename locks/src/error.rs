@@ -28,7 +28,7 @@ pub enum Error {
     #[non_exhaustive]
     #[error("{}", describe_timeout(.lock, *.timeout, *.holder, *.is_table_lock))]
     Timeout {
-        /// The full name of the lock, or the tables.
+        /// The full name of the lock, or the tables. For a set of locks the one that was busy.
         lock: String,
         /// The timeout. For table locks the server takes whole seconds.
         timeout: Duration,
@@ -118,6 +118,10 @@ pub enum Error {
         /// When the transaction was found.
         when: OpenTransaction,
     },
+
+    /// A [`LockSet`](crate::LockSet) without names.
+    #[error("a set of locks needs at least one name")]
+    NoNames,
 
     /// A [`TableLock`](crate::TableLock) that names no table.
     #[error("a table lock needs at least one table: add one with `read` or `write`")]

@@ -36,7 +36,8 @@
 //!
 //! [`Lock::try_with`] does not wait. [`Lock::transaction`] holds the lock until its transaction is
 //! committed. [`Lock::acquire_owned`] takes a pooled connection, for guards that are moved into a
-//! thread.
+//! thread. [`Lock::all`] describes several locks that are acquired together, in an order that
+//! prevents deadlocks.
 //!
 //! # Table locks
 //!
@@ -106,54 +107,63 @@
 //!   it ended; and a WARN event for a lock that was not held to its end if no caller gets that error.
 //!   Without the feature nothing of this is compiled in.
 
+#[cfg(feature = "async")]
+pub mod aio;
 #[cfg(feature = "mysql")]
 mod connection;
 mod error;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod lock;
-#[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "only a connection locks tables"))]
+#[cfg_attr(
+    not(any(feature = "async", feature = "mysql")),
+    expect(dead_code, reason = "only a connection locks tables")
+)]
 mod lockable;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod name;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod process;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod scope;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod server;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod server_error;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod statement;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod table_lock;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod timeout;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod trace;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod transaction;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 mod wire;
 
 #[doc(hidden)]
 pub mod __private;
 
 pub use diesel_locks_derive::LockableTable;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 pub use diesel_locks_derive::{with_lock, with_table_lock};
 
 #[cfg(feature = "mysql")]
 pub use crate::connection::{GuardedConnection, LockConnection};
 pub use crate::error::{AcquireOwnedError, Error, FromDieselError, OpenTransaction};
 #[cfg(feature = "mysql")]
-pub use crate::lock::{Holder, Lock, LockGuard, Waiter};
+pub use crate::lock::LockGuard;
+#[cfg(any(feature = "async", feature = "mysql"))]
+pub use crate::lock::{Holder, Lock, LockSet, Waiter};
 pub use crate::lockable::{LockableTable, Parents, TableName};
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 pub use crate::process::Process;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "async", feature = "mysql"))]
 pub use crate::server::{
     BinlogFormat, Flavor, GroupReplication, LockListing, NameLimit, Server, Warning,
 };
 #[cfg(feature = "mysql")]
-pub use crate::table_lock::{Blocker, TableLock, TableLockGuard};
+pub use crate::table_lock::TableLockGuard;
+#[cfg(any(feature = "async", feature = "mysql"))]
+pub use crate::table_lock::{Blocker, TableLock};

@@ -1,7 +1,8 @@
 //! The full name of a named lock, as the server knows it.
 
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::fmt::Write as _;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 /// A full name of more characters than this is shortened, where that is asked for: MySQL's maximum.
 const MOST_CHARACTERS: usize = 64;
@@ -16,6 +17,7 @@ static LAST_DATABASE: RwLock<String> = RwLock::new(String::new());
 #[derive(Debug, Clone)]
 pub(crate) struct FullName {
     text: String,
+    digits: OnceLock<String>,
     shortened: bool,
     /// How long the database in front is that the server is to check before it uses the name.
     checked: Option<usize>,
@@ -46,7 +48,7 @@ impl FullName {
     fn new(text: String, checked: Option<usize>, shorten: bool) -> Self {
         let is_long = || text.len() > MOST_BYTES || text.chars().count() > MOST_CHARACTERS;
         let shortened = shorten && is_long();
-        Self { text, shortened, checked }
+        Self { text, digits: OnceLock::new(), shortened, checked }
     }
 
     pub(crate) fn remember_database(database: &str) {
@@ -56,7 +58,8 @@ impl FullName {
     /// Another name in the same database, which makes the same statement.
     pub(crate) fn beside(&self, name: &str) -> Self {
         let prefix = self.checked_database().unwrap_or_default();
-        Self { text: [prefix, ".", name].concat(), ..self.clone() }
+        let text = [prefix, ".", name].concat();
+        Self { text, digits: OnceLock::new(), ..self.clone() }
     }
 
     /// The name for good, whatever database the connection uses later.
@@ -73,6 +76,22 @@ impl FullName {
         self.text.as_bytes()
     }
 
+    /// The bytes as hexadecimal digits.
+    pub(crate) fn digits(&self) -> &str {
+        self.digits.get_or_init(|| hexadecimal(self.as_bytes()))
+    }
+
+    /// Those of the database to be checked.
+    pub(crate) fn checked_digits(&self) -> Option<&str> {
+        self.checked.map(|length| &self.digits()[..2 * length])
+    }
+
+    /// Whether MySQL accepts the name, which accepts fewer than MariaDB.
+    pub(crate) fn is_usual(&self) -> bool {
+        let fits = self.shortened || self.text.chars().count() <= MOST_CHARACTERS;
+        fits && self.text.chars().all(|character| character <= '\u{ffff}')
+    }
+
     pub(crate) fn is_shortened(&self) -> bool {
         self.shortened
     }
@@ -80,6 +99,16 @@ impl FullName {
     pub(crate) fn checked_database(&self) -> Option<&str> {
         self.checked.map(|length| &self.text[..length])
     }
+}
+
+/// Two digits for each byte.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02X}");
+    }
+    digits
 }
 
 impl fmt::Display for FullName {

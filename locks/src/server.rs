@@ -6,8 +6,11 @@ mod warning;
 
 pub(crate) use self::variables::text;
 pub use self::warning::Warning;
+#[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
+#[cfg(feature = "mysql")]
 use crate::error::Error;
+#[cfg(feature = "mysql")]
 use crate::wire::now;
 
 /// A server: its make, how it treats locks, and the cluster that it is part of.
@@ -75,6 +78,7 @@ impl Server {
     ///
     /// [`Error::Interrupted`], [`Error::ConnectionLost`], [`Error::Unsupported`] or
     /// [`Error::Diesel`].
+    #[cfg(feature = "mysql")]
     pub fn inspect<Conn>(conn: &mut Conn) -> Result<Self, Error>
     where
         Conn: LockConnection + ?Sized,

@@ -88,6 +88,12 @@ impl ServerError {
     ///
     /// A lost connection is marked as unusable, so that a pool discards it.
     pub(crate) async fn diagnose(error: DieselError, conn: &mut impl Wire) -> Self {
+        let error = match Error::from(error) {
+            Error::ConnectionLost(error) => {
+                return Self { error, kind: ErrorKind::ConnectionLost };
+            }
+            error => DieselError::from(error),
+        };
         if !matches!(error, DieselError::DatabaseError(..)) {
             // Diesel's own: the server may never have heard of it.
             return Self { error, kind: ErrorKind::Other };
@@ -176,7 +182,7 @@ pub(crate) async fn number(conn: &mut impl Wire, expression: &str) -> QueryResul
     let Err(error) = prepared else { return prepared };
     let kept = conn.batch(&statement::keep_signaled(expression)).await;
     let signaled = if kept.is_ok() { conn.batch(statement::SIGNAL).await } else { kept };
-    retry_or_close(conn, &statement::end_signaled()).await?;
+    retry_or_close(conn, statement::END_SIGNALED).await?;
     match signaled {
         Err(DieselError::DatabaseError(_, signal)) => match signal.message() {
             statement::SIGNALED_NULL => Ok(None),
@@ -209,6 +215,33 @@ async fn refuses_batches(conn: &mut impl Wire) -> bool {
         }
     }
     true
+}
+
+/// Makes certain that the next answer belongs to the next request.
+pub(crate) async fn in_step(lock: &str, conn: &mut impl Wire) -> Result<(), Error> {
+    match conn.in_step().await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(ServerError::diagnose(error, conn).await.into_error(lock)),
+    }
+}
+
+/// The same, before what must not be left undone.
+///
+/// # Errors
+///
+/// [`Error::ConnectionLost`].
+pub(crate) async fn in_step_or_close(conn: &mut impl Wire) -> Result<(), Error> {
+    let mut tries = 1;
+    loop {
+        match conn.in_step().await {
+            Ok(()) => return Ok(()),
+            Err(_) if tries < TRIES => tries += 1,
+            Err(error) => {
+                close(conn).await;
+                return Err(connection_lost(error));
+            }
+        }
+    }
 }
 
 /// Runs a statement that must not be left undone: several times, and if it cannot be run at all,

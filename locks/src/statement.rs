@@ -19,6 +19,10 @@ pub(crate) use self::text::{Text, Texts};
 /// A statement that the wire retires when it has failed.
 pub(crate) trait Statement {
     /// The text of a statement that Diesel caches.
+    #[cfg_attr(
+        not(feature = "mysql"),
+        expect(dead_code, reason = "the other driver runs it again")
+    )]
     fn text(&self) -> Option<Text>;
 }
 
@@ -47,22 +51,17 @@ pub(crate) const SIGNAL: &str = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @die
 /// Goes before it, and makes it readable. A message cannot be NULL.
 pub(crate) fn keep_signaled(expression: &str) -> String {
     format!(
-        "SET {}, character_set_results = NULL, \
-         @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')",
-        transaction::save(&[SIGNALED_RESULTS])
+        "SET @diesel_locks_signaled_results = @@character_set_results, \
+         character_set_results = NULL, \
+         @diesel_locks_signaled = COALESCE({expression}, '{SIGNALED_NULL}')"
     )
 }
 
-/// Goes after it; running it again changes nothing.
-pub(crate) fn end_signaled() -> String {
-    format!("SET {}", transaction::put_back_if_saved(&[SIGNALED_RESULTS]))
-}
-
-/// With a copy of its own, since a batch may have changed the variable, too.
-const SIGNALED_RESULTS: transaction::Saved = transaction::Saved {
-    copy: "@diesel_locks_signaled_results",
-    variable: "character_set_results",
-};
+/// Goes after it; running it again changes nothing. The copy is separate from that of batches, which
+/// change the variable, too.
+pub(crate) const END_SIGNALED: &str = "SET character_set_results = \
+     COALESCE(@diesel_locks_signaled_results, @@character_set_results), \
+     @diesel_locks_signaled_results = NULL";
 
 /// The message that stands for NULL.
 pub(crate) const SIGNALED_NULL: &str = "NULL";
@@ -125,3 +124,49 @@ impl Query for Number<'_> {
 }
 
 never_cached!(Number<'_>);
+
+/// A query that returns the client's own number.
+#[cfg(feature = "async")]
+#[derive(Debug, diesel::query_builder::QueryId)]
+pub(crate) struct Echo(pub(crate) u64);
+
+#[cfg(feature = "async")]
+impl QueryFragment<Mysql> for Echo {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT CAST(");
+        out.push_bind_param::<Unsigned<BigInt>, _>(&self.0)?;
+        out.push_sql(" AS UNSIGNED) LIMIT 1");
+        Ok(())
+    }
+}
+
+#[cfg(feature = "async")]
+impl Query for Echo {
+    type SqlType = Unsigned<BigInt>;
+}
+
+/// What Diesel takes for this statement, without its parameters.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct Mismatched<S>(std::marker::PhantomData<fn() -> S>);
+
+#[cfg(feature = "async")]
+impl<S> Mismatched<S> {
+    pub(crate) fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+#[cfg(feature = "async")]
+impl<S: diesel::query_builder::QueryId> diesel::query_builder::QueryId for Mismatched<S> {
+    type QueryId = S::QueryId;
+    const HAS_STATIC_QUERY_ID: bool = S::HAS_STATIC_QUERY_ID;
+}
+
+#[cfg(feature = "async")]
+impl<S> QueryFragment<Mysql> for Mismatched<S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql(NOTHING);
+        Ok(())
+    }
+}

@@ -1,22 +1,29 @@
 //! Table locks.
 
-mod blockers;
+pub(crate) mod blockers;
+#[cfg(feature = "mysql")]
 mod guard;
-mod session;
+pub(crate) mod session;
 
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(feature = "mysql")]
 use diesel::result::Error as DieselError;
 
 pub use self::blockers::Blocker;
+#[cfg(feature = "mysql")]
 pub use self::guard::TableLockGuard;
 pub(crate) use self::session::HeldTables;
+#[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
+#[cfg(feature = "mysql")]
 use crate::error::{AcquireOwnedError, Error, FromDieselError};
 use crate::lockable::{Level, LockableTable, TableName, Tables};
+#[cfg(feature = "mysql")]
 use crate::scope::Scope;
 use crate::statement::tables::{LockTables, TableList};
+#[cfg(feature = "mysql")]
 use crate::wire::now;
 
 /// Locks on whole tables, with the one transaction in which their rows are read and written.
@@ -53,11 +60,11 @@ use crate::wire::now;
 ///
 /// # Transactions
 ///
-/// The lock is acquired with autocommit off, outside of any transaction, and ended by `COMMIT` and
-/// `UNLOCK TABLES`: the order that InnoDB needs. While the lock is held Diesel knows that a
-/// transaction is open, so [`conn.transaction`](diesel::Connection::transaction) makes savepoints and
-/// keeps the tables locked. Tables that the connection has locked before, with `LOCK TABLES` in plain
-/// SQL, are unlocked.
+/// The lock is acquired with autocommit off, outside of any transaction, and ended by `UNLOCK TABLES`,
+/// which commits before it unlocks: the order that InnoDB needs. While the lock is held Diesel knows
+/// that a transaction is open, so [`conn.transaction`](diesel::Connection::transaction) makes
+/// savepoints and keeps the tables locked. Tables that the connection has locked before, with `LOCK
+/// TABLES` in plain SQL, are unlocked.
 ///
 /// Statements that end a transaction end the protection, too: DDL, `COMMIT`, `BEGIN`, `ROLLBACK`,
 /// `SET autocommit = 1`, `LOCK TABLES`, `UNLOCK TABLES`, `ANALYZE TABLE` and others, even if the
@@ -139,6 +146,14 @@ impl TableLock {
         self
     }
 
+    /// The tables, as errors name them.
+    fn list(&self) -> TableList<'_> {
+        TableList(&self.tables)
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl TableLock {
     /// Locks the tables, waiting up to the timeout for each. Dropping the guard rolls back and
     /// unlocks.
     ///
@@ -246,11 +261,6 @@ impl TableLock {
         Conn: LockConnection + ?Sized,
     {
         now(blockers::blockers(self, mysql(conn)?))
-    }
-
-    /// The tables, as errors name them.
-    fn list(&self) -> TableList<'_> {
-        TableList(&self.tables)
     }
 }
 

@@ -72,6 +72,16 @@ impl Wait {
         self.next(self.started.elapsed())
     }
 
+    /// The rest, as the timeout of another wait.
+    pub(crate) fn remaining(&self) -> Timeout {
+        match self.timeout {
+            Timeout::After(timeout) => {
+                Timeout::After(timeout.saturating_sub(self.started.elapsed()))
+            }
+            Timeout::Never => Timeout::Never,
+        }
+    }
+
     fn next(&self, elapsed: Duration) -> Duration {
         match self.timeout {
             Timeout::After(timeout) => timeout.saturating_sub(elapsed).min(LONGEST_WAIT),

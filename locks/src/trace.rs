@@ -43,16 +43,19 @@ impl AcquireSpan {
         Self {}
     }
 
-    /// Runs the wait inside of the span.
-    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "no one listens"))]
-    pub(crate) fn in_scope<T>(&self, wait: impl FnOnce() -> T) -> T {
+    /// Waits inside of the span.
+    pub(crate) async fn around<T>(&self, wait: impl Future<Output = T>) -> T {
         #[cfg(feature = "tracing")]
         if let Some(span) = &self.span {
-            // The span is left after the panic was caught, and before it goes on.
-            let caught = span.in_scope(|| catch_panic(wait));
-            return caught.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let mut wait = std::pin::pin!(wait);
+            return std::future::poll_fn(|context| {
+                // The span is left after the panic was caught, and before it goes on.
+                let caught = span.in_scope(|| catch_panic(|| wait.as_mut().poll(context)));
+                caught.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .await;
         }
-        wait()
+        wait.await
     }
 
     /// Ends the span with how long the wait was, and its outcome.

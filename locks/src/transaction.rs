@@ -1,43 +1,61 @@
 //! Diesel's transactions under a lock, and the sentinel that shows whether one is still open.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use diesel::result::Error as DieselError;
 
 use crate::error::{Error, OpenTransaction};
-use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
+use crate::server_error::{
+    ErrorKind, ServerError, close, connection_lost, in_step_or_close, number, retry_or_close,
+};
 use crate::statement::transaction as statements;
 pub(crate) use crate::statement::transaction::Ending;
+use crate::statement::transaction::{Batch, ScopeId};
 use crate::wire::Wire;
 
 /// A savepoint at the beginning of a transaction. It is gone when something has ended the transaction
 /// or the table locks: DDL, `COMMIT`, `BEGIN`, `UNLOCK TABLES`, an InnoDB deadlock.
 ///
-/// Each has a name of its own, and the session a variable with its number, so that the end of a
-/// transaction is never run on another connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sentinel(u64);
+/// No two open scopes use the same name, and the session has a variable with the scope's number, so
+/// that the end of a transaction is never run on another connection.
+#[derive(Debug)]
+pub(crate) struct Sentinel {
+    id: ScopeId,
+    /// Whether other scopes may use the name again, afterwards.
+    frees_name: AtomicBool,
+}
+
+/// The names that no open scope uses, and how many there are.
+static SAVEPOINTS: Mutex<(Vec<u64>, u64)> = Mutex::new((Vec::new(), 0));
 
 impl Sentinel {
     pub(crate) fn new() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+        let number = LAST.fetch_add(1, Ordering::Relaxed) % ScopeId::LAST + 1;
+        let (unused, last) = &mut *SAVEPOINTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let savepoint = unused.pop().unwrap_or_else(|| {
+            *last += 1;
+            *last
+        });
+        Self { id: ScopeId { number, savepoint }, frees_name: true.into() }
     }
 
-    pub(crate) fn number(self) -> u64 {
-        self.0
+    pub(crate) fn id(&self) -> ScopeId {
+        self.id
     }
 
     /// Ends the transaction by a batch that begins with the release of the savepoint. If that fails,
     /// by statements that end whatever is open, one by one: nothing is committed then.
     pub(crate) async fn end(
-        self,
+        &self,
         ending: Ending,
         batch: &str,
-        restore: fn() -> String,
+        restore: fn(Batch) -> String,
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
+        in_step_or_close(conn).await?;
         let depth = conn.depth();
         if let Ok(1) = depth {
             let Err(error) = conn.batch(batch).await else {
@@ -68,8 +86,8 @@ impl Sentinel {
 
     /// Whether the connection is the one on which this sentinel was set, and still is in its scope. If
     /// the server does not answer, the connection is closed.
-    pub(crate) async fn is_on(self, conn: &mut impl Wire) -> Result<bool, Error> {
-        match number(conn, &statements::is_in_scope(self.0)).await {
+    pub(crate) async fn is_on(&self, conn: &mut impl Wire) -> Result<bool, Error> {
+        match number(conn, &statements::is_in_scope(self.id)).await {
             Ok(answer) => Ok(answer == Some(1)),
             Err(error) => {
                 close(conn).await;
@@ -80,25 +98,34 @@ impl Sentinel {
 
     /// Leaves another connection alone.
     async fn clean_up(
-        self,
-        restore: fn() -> String,
+        &self,
+        restore: fn(Batch) -> String,
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
+        let batch = Batch::End(self.id);
         if !self.is_on(conn).await? {
-            retry_or_close(conn, &statements::end_batch()).await?;
+            // The savepoint may still be on the connection that is not here any more.
+            self.frees_name.store(false, Ordering::Relaxed);
+            retry_or_close(conn, &statements::restore_batch(batch)).await?;
             return Err(Error::NotHeld { lock: lock.to_owned(), committed: Some(false) });
         }
-        end_one_by_one(restore, conn).await
+        end_one_by_one(&restore(batch), conn).await
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        if *self.frees_name.get_mut() {
+            let mut savepoints = SAVEPOINTS.lock().unwrap_or_else(PoisonError::into_inner);
+            savepoints.0.push(self.id.savepoint);
+        }
     }
 }
 
 /// Ends whatever is open, and restores the session. `ROLLBACK` first: the others would commit.
-pub(crate) async fn end_one_by_one(
-    restore: fn() -> String,
-    conn: &mut impl Wire,
-) -> Result<(), Error> {
-    for statement in [statements::ROLLBACK, statements::UNLOCK, &restore()] {
+pub(crate) async fn end_one_by_one(restore: &str, conn: &mut impl Wire) -> Result<(), Error> {
+    for statement in [statements::ROLLBACK, statements::UNLOCK, restore] {
         retry_or_close(conn, statement).await?;
     }
     conn.forget_transactions();
@@ -147,7 +174,8 @@ impl Transaction {
             return Err(ServerError::diagnose(error, conn).await.into_error(lock));
         }
         let sentinel = Sentinel::new();
-        let error = match conn.begin(&statements::begin(sentinel.number())).await {
+        let batch = Batch::Begin(sentinel.id());
+        let error = match conn.begin(&statements::begin(sentinel.id())).await {
             Ok(()) => return Ok(Self::Whole(sentinel)),
             Err(DieselError::AlreadyInTransaction) => {
                 return Err(Error::InTransaction { when: OpenTransaction::Before });
@@ -158,12 +186,14 @@ impl Transaction {
         match failed.kind {
             ErrorKind::ConnectionLost => {}
             // Nothing else was run, and the transaction that is open is the caller's.
-            ErrorKind::InTransaction => retry_or_close(conn, &statements::end_batch()).await?,
+            ErrorKind::InTransaction => {
+                retry_or_close(conn, &statements::restore_batch(batch)).await?;
+            }
             _ if sentinel.is_on(conn).await? => {
                 retry_or_close(conn, statements::ROLLBACK).await?;
-                retry_or_close(conn, &statements::leave_scope()).await?;
+                retry_or_close(conn, &statements::leave_scope(batch)).await?;
             }
-            _ => retry_or_close(conn, &statements::end_batch()).await?,
+            _ => retry_or_close(conn, &statements::restore_batch(batch)).await?,
         }
         Err(failed.into_error(lock))
     }
@@ -179,13 +209,13 @@ impl Transaction {
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
-        match *self {
+        match self {
             Self::Whole(sentinel) => {
-                let batch = statements::end(sentinel.number(), ending);
+                let batch = statements::end(sentinel.id(), ending);
                 // The body may have locked tables; those that were locked before it are not any more.
                 sentinel.end(ending, &batch, statements::leave_scope, lock, conn).await
             }
-            Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
+            &Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
         }
     }
 }
@@ -196,6 +226,7 @@ async fn end_in_test(
     lock: &str,
     conn: &mut impl Wire,
 ) -> Result<(), Error> {
+    in_step_or_close(conn).await?;
     let mut result = Ok(());
     if conn.depth().is_ok_and(|open| open < depth) {
         // By Diesel's own functions.

@@ -27,6 +27,7 @@ fn some_errors() -> Vec<Error> {
         Lock::new(&"n".repeat(300)).acquire(&mut conn).map(drop).unwrap_err(),
         LOCK.acquire(&mut server::connect()).map(drop).unwrap_err(),
         in_transaction.unwrap(),
+        Lock::all::<[&str; 0]>([]).acquire(&mut conn).map(drop).unwrap_err(),
         Error::NoTables,
     ]
 }

@@ -11,10 +11,12 @@ mod named_lock {
     mod databases;
     mod deadlocks;
     mod guard_transactions;
+    mod hold_at_least;
     mod in_database;
     mod kill_storms;
     mod kills;
     mod lost_connections;
+    mod migrations;
     mod names;
     mod owned_guards;
     mod random_names;
@@ -22,6 +24,17 @@ mod named_lock {
     mod sessions;
     mod timeouts;
     mod transactions;
+}
+
+/// Sets of named locks.
+mod lock_sets {
+    mod acquire;
+    mod contention;
+    mod databases;
+    mod failures;
+    mod kill_storms;
+    mod names;
+    mod round_trips;
 }
 
 /// Table locks.

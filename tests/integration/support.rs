@@ -8,6 +8,7 @@ pub(crate) mod proxy;
 pub(crate) mod random_names;
 pub(crate) mod schema;
 pub(crate) mod server;
+pub(crate) mod storm;
 pub(crate) mod storms;
 pub(crate) mod table_checks;
 pub(crate) mod user;

@@ -43,6 +43,11 @@ impl Args {
         let output = function.checked(kind.name(), &mut faults);
         let connections = connections(&stacked, &function.signature, kind.name(), &mut faults);
         refuse_second_transaction(&stacked, &connections, &mut faults);
+        if function.signature.asyncness.is_some() {
+            for connection in connections.iter().flatten() {
+                faults.keep(connection.check_awaited());
+            }
+        }
         let checked =
             stacked.into_iter().zip(connections).map(|(Stacked { lock, path }, found)| {
                 let lock = lock?.checked(&mut faults);

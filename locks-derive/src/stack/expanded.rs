@@ -17,11 +17,16 @@ impl Checked {
             if let Some(name) = lock.connection.name() {
                 bind_in_expansion(name, &mut function.signature);
             }
-            let block = match lock.connection.lent() {
-                Some(name) => lend(name, &block, &mut function.signature),
-                None => block.into_token_stream(),
+            let signature = &mut function.signature;
+            function.body = if signature.asyncness.is_some() {
+                lock.expanded_awaited(&output, &block, signature)
+            } else {
+                let block = match lock.connection.lent() {
+                    Some(name) => lend(name, &block, signature),
+                    None => block.into_token_stream(),
+                };
+                lock.expanded(&output, &block)
             };
-            function.body = lock.expanded(&output, &block);
         }
         function.into_token_stream()
     }
@@ -75,16 +80,80 @@ fn binding<'s>(name: &Ident, signature: &'s mut Signature) -> Option<&'s mut Pat
 }
 
 impl CheckedLock {
+    fn mention(&self) -> Option<TokenStream> {
+        self.path.as_ref().map(|path| {
+            let args = mention();
+            quote_spanned!(Span::mixed_site()=> #[#path(#args)] const _: () = ();)
+        })
+    }
+
+    /// The function's future is all that there is to be dropped, so the connection is borrowed for as
+    /// long as the body runs, and the body gets a reborrow under its name.
+    fn expanded_awaited(
+        &self,
+        output: &Type,
+        block: &Group,
+        signature: &mut Signature,
+    ) -> TokenStream {
+        let site = Span::mixed_site();
+        let root = self.lock.root();
+        let lock = self.lock.expanded();
+        let acquire = Ident::new(self.lock.acquire(), site);
+        let conn = self.connection.expanded_awaited();
+        let mention = self.mention();
+        let bind = self.connection.name().map(|name| {
+            let site = site.located_at(name.span());
+            let of_macro = is_underscored(name).then(|| quote_spanned!(site=> @ _));
+            if self.connection.lent().is_some() {
+                let mutability = take_mutability(name, signature);
+                // Not every body uses its connection.
+                quote_spanned! {site=>
+                    let #mutability #name #of_macro = held.conn();
+                    let _ = &#name;
+                }
+            } else {
+                // The body may borrow it mutably, as if it still were the value.
+                quote_spanned! {site=>
+                    let mut #name #of_macro = held.owned();
+                    let _ = &mut #name;
+                }
+            }
+        });
+        let (busy, found) = match self.lock.if_busy() {
+            None => (None, quote_spanned!(site=> mut held)),
+            Some(if_busy) => (
+                Some(quote_spanned!(site=>
+                    ::core::result::Result::Ok((::core::option::Option::None, _)) => #if_busy,
+                )),
+                quote_spanned!(site=> ::core::option::Option::Some(mut held)),
+            ),
+        };
+        quote_spanned! {site=>
+            #mention
+            use #root::__private::aio::{AwaitedPlace as _, Lend as _};
+            let held = #root::__private::aio::#acquire(&#lock, #conn).await;
+            match #root::__private::aio::held::<#output, _>(held) {
+                #busy
+                ::core::result::Result::Ok((#found, end)) => {
+                    let result = #root::__private::aio::body::<#output>(async {
+                        #bind
+                        (#block)
+                    })
+                    .await;
+                    end.after(held, result).await
+                }
+                ::core::result::Result::Err(result) => result,
+            }
+        }
+    }
+
     fn expanded(&self, output: &Type, block: &TokenStream) -> TokenStream {
         let site = Span::mixed_site();
         let root = self.lock.root();
         let lock = self.lock.expanded();
         let acquire = Ident::new(self.lock.acquire(), site);
         let conn = self.connection.generic(root).unwrap_or_else(|| self.connection.expanded());
-        let mention = self.path.as_ref().map(|path| {
-            let args = mention();
-            quote_spanned!(site=> #[#path(#args)] const _: () = ();)
-        });
+        let mention = self.mention();
         let run = quote_spanned! {site=>
             let ran = #root::__private::run::<#output>(held, || #block);
             #root::__private::finish(ran, #conn)

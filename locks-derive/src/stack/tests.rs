@@ -369,9 +369,6 @@ fn a_refused_function_is_kept_without_its_locks() {
                 "the lock has no name\nhelp: the correct format looks like `#[with_lock(\"nightly-report\")]`"
             }
             ::core::compile_error! {
-                "an `async fn` cannot wait for a lock, since the connection blocks\nhelp: put `#[with_lock(…)]` on a plain `fn`, and call that from the `async fn` with the runtime's function for blocking code, such as `tokio::task::spawn_blocking`"
-            }
-            ::core::compile_error! {
                 "`pay` has no argument named `conn` or of a type like `&mut MysqlConnection`\nhelp: take it as `conn: &mut MysqlConnection`, or say where it is: `#[with_lock(…, conn = self.conn)]`"
             }
             pub async fn pay<T>(id: T) -> QueryResult<()>
@@ -400,6 +397,77 @@ fn an_item_that_is_not_a_function_is_kept() {
             }
             pub struct Restaurant {
                 id: i32,
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn an_async_body_gets_a_reborrow_and_is_awaited() {
+    check_lock(
+        quote!("nightly", if_busy = Ok(())),
+        quote! {
+            async fn nightly(conn: &mut AsyncMysqlConnection) -> QueryResult<()> { build(conn).await }
+        },
+        &expect![[r#"
+            async fn nightly(conn: &mut AsyncMysqlConnection) -> QueryResult<()> {
+                use ::diesel_locks::__private::aio::{AwaitedPlace as _, Lend as _};
+                let held = ::diesel_locks::__private::aio::try_acquire(
+                        &::diesel_locks::__private::Lock::new("nightly"),
+                        conn.__diesel_locks_lend(),
+                        |conn| conn.__diesel_locks_async_connection(),
+                    )
+                    .await;
+                match ::diesel_locks::__private::aio::held::<QueryResult<()>, _>(held) {
+                    ::core::result::Result::Ok((::core::option::Option::None, _)) => Ok(()),
+                    ::core::result::Result::Ok((::core::option::Option::Some(mut held), end)) => {
+                        let result = ::diesel_locks::__private::aio::body::<
+                            QueryResult<()>,
+                        >(async {
+                                let conn = held.conn();
+                                let _ = &conn;
+                                ({ build(conn).await })
+                            })
+                            .await;
+                        end.after(held, result).await
+                    }
+                    ::core::result::Result::Err(result) => result,
+                }
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn an_async_body_gets_an_owned_connection_as_a_reference() {
+    check_tables(
+        quote!(write("orders"), conn = db),
+        quote! {
+            async fn fill(mut db: Object) -> QueryResult<()> { insert(&mut db).await }
+        },
+        &expect![[r#"
+            async fn fill(mut db: Object) -> QueryResult<()> {
+                use ::diesel_locks::__private::aio::{AwaitedPlace as _, Lend as _};
+                let held = ::diesel_locks::__private::aio::lock_tables(
+                        &::diesel_locks::__private::TableLock::new().write_table("orders"),
+                        db.__diesel_locks_lend(),
+                        |conn| conn.__diesel_locks_async_connection(),
+                    )
+                    .await;
+                match ::diesel_locks::__private::aio::held::<QueryResult<()>, _>(held) {
+                    ::core::result::Result::Ok((mut held, end)) => {
+                        let result = ::diesel_locks::__private::aio::body::<
+                            QueryResult<()>,
+                        >(async {
+                                let mut db = held.owned();
+                                let _ = &mut db;
+                                ({ insert(&mut db).await })
+                            })
+                            .await;
+                        end.after(held, result).await
+                    }
+                    ::core::result::Result::Err(result) => result,
+                }
             }
         "#]],
     );

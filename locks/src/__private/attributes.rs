@@ -1,4 +1,4 @@
-//! What the attributes expand to.
+//! What the attributes of a plain `fn` expand to.
 //!
 //! A function's body uses the connection under its own name and type, so nothing here borrows it
 //! while the body runs: what is held is a token, and a panic of the body is caught until the lock has
@@ -7,35 +7,13 @@
 use std::thread;
 
 use diesel::mysql::MysqlConnection;
-use diesel::result::Error as DieselError;
 
+use super::fallible::Fallible;
+use super::held::{Held, What};
 use crate::connection::{LockConnection, mysql};
-use crate::lock::{HeldLock, HeldTransaction};
-use crate::scope::{Ending, end_after_body, end_after_panic};
-use crate::table_lock::HeldTables;
-use crate::wire::{Wire, catch_panic};
-use crate::{Error, FromDieselError, Lock, TableLock, scope};
-
-/// The return type of a function with a lock attribute.
-#[diagnostic::on_unimplemented(
-    message = "a function with a lock attribute must return a `Result`, but `{Self}` is not one",
-    label = "not a `Result`",
-    note = "acquiring the lock can fail, and the function then returns that error"
-)]
-pub trait Fallible: Sized {
-    fn failed(error: Error) -> Self;
-    fn succeeded(&self) -> bool;
-}
-
-impl<T, E: FromDieselError> Fallible for Result<T, E> {
-    fn failed(error: Error) -> Self {
-        Err(DieselError::from(error).into())
-    }
-
-    fn succeeded(&self) -> bool {
-        self.is_ok()
-    }
-}
+use crate::scope::{end_after_body, end_after_panic};
+use crate::wire::catch_panic;
+use crate::{Error, Lock, TableLock};
 
 /// Finds the connection in a place, by autoref and autoderef: a reference, an owned connection, a
 /// field, a box, a pooled connection.
@@ -57,43 +35,6 @@ pub fn connection<Conn: LockConnection + ?Sized>(conn: &mut Conn) -> Found<'_> {
 }
 
 type Found<'c> = Result<&'c mut MysqlConnection, Error>;
-
-/// What is to be ended after the body.
-#[derive(Debug)]
-pub struct Held(What);
-
-#[derive(Debug)]
-enum What {
-    Lock(HeldLock),
-    Transaction(HeldTransaction),
-    Tables(HeldTables),
-}
-
-impl scope::Held for Held {
-    fn kind(&self) -> &'static str {
-        match &self.0 {
-            What::Lock(held) => held.kind(),
-            What::Transaction(held) => held.kind(),
-            What::Tables(held) => held.kind(),
-        }
-    }
-
-    fn lock(&self) -> &str {
-        match &self.0 {
-            What::Lock(held) => held.lock(),
-            What::Transaction(held) => held.lock(),
-            What::Tables(held) => held.lock(),
-        }
-    }
-
-    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        match &self.0 {
-            What::Lock(held) => held.end(ending, conn).await,
-            What::Transaction(held) => held.end(ending, conn).await,
-            What::Tables(held) => held.end(ending, conn).await,
-        }
-    }
-}
 
 pub fn acquire(lock: &Lock<'_>, conn: Found<'_>) -> Result<Held, Error> {
     lock.hold(conn?).map(|held| Held(What::Lock(held)))

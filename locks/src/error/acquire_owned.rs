@@ -26,7 +26,10 @@ struct Failed<Conn> {
 }
 
 impl<Conn> AcquireOwnedError<Conn> {
-    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "only a connection takes locks"))]
+    #[cfg_attr(
+        not(any(feature = "async", feature = "mysql")),
+        expect(dead_code, reason = "only a connection takes locks")
+    )]
     pub(crate) fn new(error: Error, conn: Conn) -> Self {
         Self(Box::new(Failed { error, conn: Mutex::new(conn) }))
     }

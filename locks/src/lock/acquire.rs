@@ -1,16 +1,11 @@
 //! Acquires a named lock.
 
-use std::time::Duration;
-
 use diesel::mysql::MysqlConnection;
 
-use super::release::{HeldLock, KIND};
-use super::wait::{Outcome, wait_for};
-use super::{Lock, LockGuard};
+use super::hold::{hold, try_hold};
+use super::{HeldLock, Lock, LockGuard};
 use crate::connection::{LockConnection, mysql};
 use crate::error::{AcquireOwnedError, Error};
-use crate::timeout::Timeout;
-use crate::trace::AcquireSpan;
 use crate::wire::{abandon_on_panic, now};
 
 impl Lock<'_> {
@@ -124,34 +119,11 @@ impl Lock<'_> {
         }
     }
 
-    /// Acquires the lock, waiting up to the timeout.
     pub(crate) fn hold(&self, conn: &mut MysqlConnection) -> Result<HeldLock, Error> {
-        abandon_on_panic(conn, |conn| {
-            let span = AcquireSpan::new(KIND, &self.name, self.timeout.duration());
-            let waited = span.in_scope(|| now(wait_for(self, self.timeout, conn)));
-            let held = waited.and_then(|outcome| match outcome {
-                Outcome::Acquired(name) => Ok(HeldLock::new(name)),
-                Outcome::Busy { name, holder } => Err(Error::Timeout {
-                    lock: name.to_string(),
-                    timeout: self.timeout.duration().unwrap_or(Duration::MAX),
-                    holder,
-                    is_table_lock: false,
-                }),
-            });
-            span.end(held, |_| "acquired")
-        })
+        abandon_on_panic(conn, |conn| now(hold(self, conn)))
     }
 
-    /// Acquires the lock if it is free.
     pub(crate) fn try_hold(&self, conn: &mut MysqlConnection) -> Result<Option<HeldLock>, Error> {
-        abandon_on_panic(conn, |conn| {
-            let span = AcquireSpan::new(KIND, &self.name, Timeout::ZERO.duration());
-            let waited = span.in_scope(|| now(wait_for(self, Timeout::ZERO, conn)));
-            let held = waited.map(|outcome| match outcome {
-                Outcome::Acquired(name) => Some(HeldLock::new(name)),
-                Outcome::Busy { .. } => None,
-            });
-            span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })
-        })
+        abandon_on_panic(conn, |conn| now(try_hold(self, conn)))
     }
 }

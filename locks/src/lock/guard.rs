@@ -6,14 +6,13 @@ use std::ops::{Deref, DerefMut};
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
-use super::release::{HeldLock, KIND};
+use super::release::{HeldLock, TransactionUnder};
 use crate::connection::{GuardedConnection, LockConnection, mysql};
 use crate::error::{Error, FromDieselError};
 use crate::scope::{Ending, Held, Scope};
-use crate::transaction::Transaction;
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::{abandon_on_panic, now};
 
-/// A named lock that is held, and the connection that holds it.
+/// A named lock that is held, or a [set](crate::LockSet) of them, and the connection that holds it.
 ///
 /// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping it
 /// releases the lock immediately, with one round trip, in a panic too. Errors are ignored on drop, so
@@ -36,8 +35,8 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotHeld`] if this connection no longer held the lock: it was released in another way,
-    /// or lost with a connection that was closed and opened again. [`Error::ConnectionLost`],
+    /// [`Error::NotHeld`] if this connection no longer held the lock, or one of the set: it was
+    /// released in another way, or lost with a connection that was closed and opened again. [`Error::ConnectionLost`],
     /// [`Error::Interrupted`] or [`Error::Diesel`]. After an error the lock is not held, either; a
     /// connection that the guard owned is dropped.
     pub fn release(self) -> Result<Conn, Error> {
@@ -46,7 +45,7 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     }
 
     /// Keeps the lock beyond the guard: until [`Lock::release`](crate::Lock::release), or the end of
-    /// the connection. Returns the connection.
+    /// the connection. Returns the connection. The locks of a set are then released one by one.
     pub fn leak(self) -> Conn {
         self.0.leak()
     }
@@ -82,38 +81,10 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     {
         let lock = self.0.held().lock().to_owned();
         let conn = self.0.conn_mut().target_mut();
-        let held =
-            begin(lock, mysql(conn).map_err(DieselError::from)?).map_err(DieselError::from)?;
-        Scope::new(conn, held).run(body)
-    }
-}
-
-fn begin(lock: String, conn: &mut MysqlConnection) -> Result<OpenTransaction, Error> {
-    Transaction::refuse_open(conn)?;
-    abandon_on_panic(conn, |conn| {
-        let transaction = now(Transaction::begin(&lock, conn))?;
-        Ok(OpenTransaction { lock, transaction })
-    })
-}
-
-/// A transaction under a lock that outlives it.
-#[derive(Debug)]
-struct OpenTransaction {
-    lock: String,
-    transaction: Transaction,
-}
-
-impl Held for OpenTransaction {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
-
-    fn lock(&self) -> &str {
-        &self.lock
-    }
-
-    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        self.transaction.end(ending, &self.lock, conn).await
+        let begun = mysql(conn).and_then(|conn| {
+            abandon_on_panic(conn, |conn| now(TransactionUnder::begin(lock, conn)))
+        });
+        Scope::new(conn, begun.map_err(DieselError::from)?).run(body)
     }
 }
 

@@ -5,18 +5,23 @@ use std::collections::BTreeMap;
 
 use super::resolve::{error_for, resolve};
 use super::{Holder, Lock, Waiter};
+#[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
+use crate::name::hexadecimal;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
 use crate::server_error::{ErrorKind, ServerError};
 use crate::statement::inspect::{HeldRow, HeldWithPrefix, NameCase, OneProcess, Waiting};
-use crate::wire::{Wire, now};
+use crate::wire::Wire;
+#[cfg(feature = "mysql")]
+use crate::wire::now;
 
 /// MariaDB lists this many characters of a name, and accepts more.
 const LISTED: usize = 64;
 
+#[cfg(feature = "mysql")]
 impl Lock<'_> {
     /// Returns whether any connection holds the lock.
     ///
@@ -150,13 +155,13 @@ impl Lock<'_> {
     }
 }
 
-async fn holder(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Option<Holder>, Error> {
+pub(crate) async fn holder(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Option<Holder>, Error> {
     let (_, holder) = resolve(lock, conn).await?;
     let Some(id) = holder else { return Ok(None) };
     Ok(Some(Holder { process: process(id, conn).await? }))
 }
 
-async fn waiters(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Vec<Waiter>, Error> {
+pub(crate) async fn waiters(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Vec<Waiter>, Error> {
     let (name, _) = resolve(lock, conn).await?;
     let server = inspect(conn).await?;
     let what = "listing the connections that wait for a lock";
@@ -177,7 +182,7 @@ async fn waiters(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<Vec<Waiter>, E
     Ok(waiters)
 }
 
-async fn held_with_prefix(
+pub(crate) async fn held_with_prefix(
     prefix: &str,
     conn: &mut impl Wire,
 ) -> Result<BTreeMap<String, u64>, Error> {
@@ -190,13 +195,15 @@ async fn held_with_prefix(
         return Ok(BTreeMap::new());
     }
     let case = server.name_case();
-    let rows: Vec<HeldRow> = match conn.rows(HeldWithPrefix { listing, case, prefix }).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let error = ServerError::diagnose(error, conn).await;
-            return Err(error.into_error("the list of held locks"));
-        }
-    };
+    let digits = hexadecimal(prefix.as_bytes());
+    let rows: Vec<HeldRow> =
+        match conn.rows(HeldWithPrefix { listing, case, prefix: &digits }).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                let error = ServerError::diagnose(error, conn).await;
+                return Err(error.into_error("the list of held locks"));
+            }
+        };
     let (database, held) = read_held(rows);
     let beginning = format!("{}.{prefix}", database.ok_or(Error::NoDatabase)?);
     // On MySQL no lock can have a name that it does not list.

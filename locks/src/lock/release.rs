@@ -1,16 +1,26 @@
 //! Releases named locks.
 
+use std::time::Duration;
+
 use super::Lock;
+use super::minimum::Minimum;
 use super::resolve::{error_for, inspect, inspect_uncached};
+use super::set::release::{holds_set, list, release_set};
+#[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
 use crate::error::Error;
 use crate::name::FullName;
 use crate::scope::{Ending, Held};
-use crate::server_error::{ErrorKind, ServerError, close, connection_lost, number, retry_or_close};
+use crate::server_error::{
+    ErrorKind, ServerError, close, connection_lost, in_step, number, retry_or_close,
+};
 use crate::statement::named::{RELEASE_ALL, Release, release_as_text};
 use crate::transaction::Transaction;
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::Wire;
+#[cfg(feature = "mysql")]
+use crate::wire::{abandon_on_panic, now};
 
+#[cfg(feature = "mysql")]
 impl Lock<'_> {
     /// Releases a lock that was kept with [`LockGuard::leak`](super::LockGuard::leak).
     ///
@@ -46,23 +56,61 @@ impl Lock<'_> {
 /// The kind of lock, for `tracing`.
 pub(super) const KIND: &str = "named lock";
 
-/// A named lock that some connection holds, under the name by which it was acquired.
+/// A named lock that some connection holds, or a set of them.
 #[derive(Debug)]
-pub(crate) struct HeldLock(FullName);
+pub(crate) struct HeldLock {
+    names: Names,
+    minimum: Minimum,
+}
+
+/// The names by which locks were acquired.
+#[derive(Debug)]
+enum Names {
+    One(FullName),
+    Set {
+        /// In the order in which they were acquired.
+        names: Vec<FullName>,
+        /// All of them.
+        text: String,
+    },
+}
 
 impl HeldLock {
-    pub(super) fn new(name: FullName) -> Self {
-        Self(name)
+    /// A lock that was acquired just now.
+    pub(super) fn one(name: FullName, at_least: Duration) -> Self {
+        Self { names: Names::One(name), minimum: Minimum::start(at_least) }
     }
 
-    pub(super) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        let (_, holder, this) = inspect(&self.0, conn).await?;
-        Ok(holder == Some(this))
+    /// A set that was acquired just now.
+    pub(super) fn set(names: Vec<FullName>, at_least: Duration) -> Self {
+        let minimum = Minimum::start(at_least);
+        let text = list(&names);
+        Self { names: Names::Set { names, text }, minimum }
+    }
+
+    pub(crate) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
+        match &self.names {
+            Names::One(name) => {
+                let (_, holder, this) = inspect(name, conn).await?;
+                Ok(holder == Some(this))
+            }
+            Names::Set { names, .. } => holds_set(names, conn).await,
+        }
+    }
+
+    /// Releases the lock, after the minimum if its work has succeeded.
+    async fn end(&self, succeeded: bool, conn: &mut impl Wire) -> Result<bool, Error> {
+        let waited = if succeeded { self.minimum.wait(self.lock(), conn).await } else { Ok(()) };
+        let was_held = self.release(conn).await;
+        waited.and(was_held)
     }
 
     /// Releases the lock; if that cannot be done, the connection is closed.
     async fn release(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        release_once(&self.0, conn).await
+        match &self.names {
+            Names::One(name) => release_once(name, conn).await,
+            Names::Set { names, .. } => release_set(names, conn).await,
+        }
     }
 }
 
@@ -72,11 +120,18 @@ impl Held for HeldLock {
     }
 
     fn lock(&self) -> &str {
-        self.0.as_str()
+        match &self.names {
+            Names::One(name) => name.as_str(),
+            Names::Set { text, .. } => text,
+        }
     }
 
-    async fn end(&self, _: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        if self.release(conn).await? { Ok(()) } else { Err(not_held(&self.0, None)) }
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        if self.end(ending == Ending::Commit, conn).await? {
+            Ok(())
+        } else {
+            Err(not_held(self.lock(), None))
+        }
     }
 }
 
@@ -112,15 +167,45 @@ impl Held for HeldTransaction {
 
     async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
         let ended = self.transaction.end(ending, self.lock(), conn).await;
-        let released = self.lock.release(conn).await;
         let committed = ended.is_ok() && ending == Ending::Commit;
+        let released = self.lock.end(committed, conn).await;
         ended?;
-        if released? { Ok(()) } else { Err(not_held(&self.lock.0, Some(committed))) }
+        if released? { Ok(()) } else { Err(not_held(self.lock(), Some(committed))) }
     }
 }
 
-fn not_held(name: &FullName, committed: Option<bool>) -> Error {
-    Error::NotHeld { lock: name.to_string(), committed }
+/// A transaction under a lock that outlives it.
+#[derive(Debug)]
+pub(crate) struct TransactionUnder {
+    lock: String,
+    transaction: Transaction,
+}
+
+impl TransactionUnder {
+    pub(crate) async fn begin(lock: String, conn: &mut impl Wire) -> Result<Self, Error> {
+        Transaction::refuse_open(conn)?;
+        in_step(&lock, conn).await?;
+        let transaction = Transaction::begin(&lock, conn).await?;
+        Ok(Self { lock, transaction })
+    }
+}
+
+impl Held for TransactionUnder {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn lock(&self) -> &str {
+        &self.lock
+    }
+
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        self.transaction.end(ending, &self.lock, conn).await
+    }
+}
+
+fn not_held(lock: &str, committed: Option<bool>) -> Error {
+    Error::NotHeld { lock: lock.to_owned(), committed }
 }
 
 /// Whether the connection held the lock until now.
@@ -146,7 +231,7 @@ pub(super) async fn release_once(name: &FullName, conn: &mut impl Wire) -> Resul
 }
 
 /// Releases a lock that was kept by a guard's `leak`.
-async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
+pub(crate) async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
     let guess = lock.guess()?;
     let released = release_once(&guess, conn).await;
     if let Ok(true) = released {
@@ -159,14 +244,14 @@ async fn release(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<(), Error> {
     };
     let corrected = lock.correct(&guess, database)?;
     if corrected.is_none() && holder != Some(this) {
-        return if released? { Ok(()) } else { Err(not_held(&guess, None)) };
+        return if released? { Ok(()) } else { Err(not_held(guess.as_str(), None)) };
     }
     let name = corrected.unwrap_or(guess).settle();
-    if release_once(&name, conn).await? { Ok(()) } else { Err(not_held(&name, None)) }
+    if release_once(&name, conn).await? { Ok(()) } else { Err(not_held(name.as_str(), None)) }
 }
 
 /// Releases every named lock of the connection: how many there were.
-async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
+pub(crate) async fn release_all(conn: &mut impl Wire) -> Result<u64, Error> {
     let mut tries = 1;
     loop {
         match number(conn, RELEASE_ALL).await {

@@ -74,14 +74,14 @@ async fn run(
     name: &FullName,
     conn: &mut impl Wire,
 ) -> Result<InspectRow, Error> {
-    match conn.row(inspect).await {
+    match conn.inspect(&inspect).await {
         Ok(row) => Ok(row),
         Err(error) => Err(error_for(name, ServerError::diagnose(error, conn).await)),
     }
 }
 
 /// The full name, and the connection that holds the lock.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     lock: &Lock<'_>,
     conn: &mut impl Wire,
 ) -> Result<(FullName, Option<u64>), Error> {

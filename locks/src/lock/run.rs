@@ -3,11 +3,11 @@
 use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
+use super::hold::{hold_and_begin, try_hold_and_begin};
 use super::{HeldTransaction, Lock};
 use crate::connection::{LockConnection, mysql};
 use crate::error::{Error, FromDieselError};
 use crate::scope::Scope;
-use crate::transaction::Transaction;
 use crate::wire::{abandon_on_panic, now};
 
 impl Lock<'_> {
@@ -86,23 +86,17 @@ impl Lock<'_> {
         Scope::new(conn, held).run(body)
     }
 
-    /// Acquires the lock and begins a transaction.
     pub(crate) fn hold_and_begin(
         &self,
         conn: &mut MysqlConnection,
     ) -> Result<HeldTransaction, Error> {
-        Transaction::refuse_open(conn)?;
-        let held = self.hold(conn)?;
-        abandon_on_panic(conn, |conn| now(HeldTransaction::begin(held, conn)))
+        abandon_on_panic(conn, |conn| now(hold_and_begin(self, conn)))
     }
 
-    /// Does the same if the lock is free.
     pub(crate) fn try_hold_and_begin(
         &self,
         conn: &mut MysqlConnection,
     ) -> Result<Option<HeldTransaction>, Error> {
-        Transaction::refuse_open(conn)?;
-        let Some(held) = self.try_hold(conn)? else { return Ok(None) };
-        abandon_on_panic(conn, |conn| now(HeldTransaction::begin(held, conn))).map(Some)
+        abandon_on_panic(conn, |conn| now(try_hold_and_begin(self, conn)))
     }
 }

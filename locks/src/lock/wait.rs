@@ -13,16 +13,16 @@ use crate::timeout::{Stopped, Timeout, Wait};
 use crate::wire::Wire;
 
 /// How a wait ended, under the name that was waited for.
-pub(super) enum Outcome {
-    Acquired(FullName),
+pub(super) enum Outcome<Acquired> {
+    Acquired(Acquired),
     Busy { name: FullName, holder: Option<u64> },
 }
 
-pub(super) async fn wait_for(
+pub(super) async fn wait_for<W: Wire>(
     lock: &Lock<'_>,
     timeout: Timeout,
-    conn: &mut impl Wire,
-) -> Result<Outcome, Error> {
+    conn: &mut W,
+) -> Result<Outcome<FullName>, Error> {
     let mut name = lock.guess()?;
     let mut wait = Wait::start(timeout);
     let mut server_wait = wait.first();
@@ -31,6 +31,7 @@ pub(super) async fn wait_for(
     // add up, others settle it.
     let mut cached = true;
     loop {
+        server_wait = server_wait.min(W::LONGEST_WAIT);
         let started = Instant::now();
         let acquire = Acquire::new(&name, server_wait, hinted, cached);
         let answer = get_lock(&acquire, conn).await?;

@@ -137,7 +137,7 @@ impl Variables {
         Err(remedy)
     }
 
-    pub(super) fn server(&self) -> Server {
+    pub(crate) fn server(&self) -> Server {
         let flavor = self.flavor();
         Server {
             flavor,

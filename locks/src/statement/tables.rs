@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::transaction::{
-    BATCH, Ending, SCOPE, Saved, UNLOCK, begin_batch, enter_scope, put_back, put_back_if_saved,
-    refuse_open_and_switch_off, release_savepoint, save, savepoint,
+    Batch, Ending, SCOPE, Saved, ScopeId, UNLOCK, begin_batch, end_batch, enter_table_scope,
+    leave_any_table_scope, leave_table_scope, put_back, refuse_open_and_switch_off,
+    release_savepoint, restore_batch, save, savepoint,
 };
 use crate::lockable::{Level, Tables};
 
@@ -44,72 +45,86 @@ impl fmt::Display for LockTables<'_> {
 /// Begins a transaction and locks tables in the one order in which InnoDB keeps both: autocommit
 /// off, no `BEGIN` (which would release the tables).
 /// <https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html>
-pub(crate) fn begin(scope: u64, tables: &str, wait_seconds: Option<u64>) -> String {
+pub(crate) fn begin(scope: ScopeId, tables: &str, wait_seconds: Option<u64>) -> String {
+    let (client, client_back) = if is_read_alike(tables) {
+        (String::new(), String::new())
+    } else {
+        let changed = format!(", {}, {} = utf8mb4", save(CLIENT), CLIENT.variable);
+        (changed, format!(", {}, {} = NULL", put_back(CLIENT), CLIENT.copy))
+    };
     // The second one is for locks that InnoDB holds without a metadata lock: where a transaction
     // elsewhere has checked a foreign key, or was prepared by XA.
     let wait = wait_seconds.map_or_else(String::new, |n| {
-        format!(", {}, lock_wait_timeout = {n}, innodb_lock_wait_timeout = {n}", save(&WAITS))
+        format!(", {SAVE_WAITS}, lock_wait_timeout = {n}, innodb_lock_wait_timeout = {n}")
     });
     format!(
-        // The names are read in UTF-8, in which they were quoted: in some character sets the last
-        // byte of a name and the quote after it are one character.
-        "{}, {}, character_set_client = utf8mb4; \
-         SET {}{wait}, {}, innodb_table_locks = 1, {}; \
-         LOCK TABLES {tables}; {}; SET {}",
-        begin_batch(),
-        save(&[CLIENT]),
-        save(&SESSION),
+        "{}{client}; SET {}{wait}, {}; LOCK TABLES {tables}; {}; SET {}{client_back}",
+        begin_batch(Batch::Begin(scope)),
         refuse_open_and_switch_off(),
-        enter_scope(scope),
+        enter_table_scope(scope),
         savepoint(scope),
-        put_back(&BATCH_AND_CLIENT)
+        end_batch()
     )
 }
 
 /// Commits or rolls back, unlocks, and puts the session back to what it was; `timed` if a timeout was
 /// set.
-pub(crate) fn end(scope: u64, ending: Ending, timed: bool) -> String {
-    let wait = if timed { format!(", {}", put_back(&WAITS)) } else { String::new() };
+///
+/// `UNLOCK TABLES` commits before it unlocks, which saves a `COMMIT`. It can be relied upon, because
+/// whatever unlocks the tables earlier also removes the savepoint.
+pub(crate) fn end(scope: ScopeId, ending: Ending, timed: bool) -> String {
+    let ending = match ending {
+        Ending::Commit => String::new(),
+        Ending::RollBack => format!("{}; ", ending.sql()),
+    };
+    let wait = if timed { format!("{PUT_WAITS_BACK}, {WAITS} = NULL, ") } else { String::new() };
     format!(
-        "{}; {}; {}; {UNLOCK}; SET {}{wait}, {}, {SCOPE} = NULL",
-        begin_batch(),
+        "{}; {}; {ending}{UNLOCK}; SET {}, {wait}{}, {SCOPE} = NULL",
+        begin_batch(Batch::End(scope)),
         release_savepoint(scope),
-        ending.sql(),
-        put_back(&SESSION),
-        put_back(&BATCH)
+        leave_table_scope(),
+        end_batch()
     )
+}
+
+/// Whether names are the same text in every character set that `character_set_client` may be.
+///
+/// Elsewhere they are read in UTF-8, in which they were quoted: in some character sets the last byte
+/// of a name and the quote after it are one character, and in `swe7` a back-tick is a letter.
+fn is_read_alike(tables: &str) -> bool {
+    let is_alike = |byte: u8| byte.is_ascii_alphanumeric() || b"_`., ".contains(&byte);
+    tables.bytes().all(is_alike) && !tables.contains("``")
 }
 
 const CLIENT: Saved = Saved { copy: "@diesel_locks_client", variable: "character_set_client" };
 
-const BATCH_AND_CLIENT: [Saved; 3] = [BATCH[0], BATCH[1], CLIENT];
+/// The timeouts, which are changed where one is set: 32 bits each.
+const WAITS: &str = "@diesel_locks_waits";
 
-/// Variables of the session that are changed while tables are locked.
-const SESSION: [Saved; 2] = [
-    Saved { copy: "@diesel_locks_autocommit", variable: "autocommit" },
-    Saved { copy: "@diesel_locks_table_locks", variable: "innodb_table_locks" },
-];
+const SAVE_WAITS: &str =
+    "@diesel_locks_waits = (@@innodb_lock_wait_timeout << 32) + @@lock_wait_timeout";
 
-/// Those that are changed where a timeout is set.
-const WAITS: [Saved; 2] = [
-    Saved { copy: "@diesel_locks_wait", variable: "lock_wait_timeout" },
-    Saved { copy: "@diesel_locks_innodb_wait", variable: "innodb_lock_wait_timeout" },
-];
+const PUT_WAITS_BACK: &str = "lock_wait_timeout = @diesel_locks_waits & 4294967295, \
+     innodb_lock_wait_timeout = @diesel_locks_waits >> 32";
 
 /// The timeout in force for table locks.
 pub(crate) const WAIT_SECONDS: &str = "@@lock_wait_timeout";
 
-/// Puts the session back to what it was, after a failure; running it again changes nothing.
-pub(crate) fn restore() -> String {
+/// Puts the session back to what it was, after a batch failed; running it again changes nothing.
+pub(crate) fn restore(batch: Batch) -> String {
     format!(
-        "SET {}, {}, {}, {SCOPE} = NULL",
-        put_back_if_saved(&SESSION),
-        put_back_if_saved(&WAITS),
-        put_back_if_saved(&BATCH_AND_CLIENT)
+        "{}, {}, \
+         lock_wait_timeout = CAST(COALESCE({WAITS} & 4294967295, @@lock_wait_timeout) AS SIGNED), \
+         innodb_lock_wait_timeout = \
+         CAST(COALESCE({WAITS} >> 32, @@innodb_lock_wait_timeout) AS SIGNED), \
+         {WAITS} = NULL, {SCOPE} = NULL",
+        restore_begin(batch),
+        leave_any_table_scope(),
     )
 }
 
 /// Puts back what is changed during the batch that begins a lock, after it failed.
-pub(crate) fn restore_batch() -> String {
-    format!("SET {}", put_back_if_saved(&BATCH_AND_CLIENT))
+pub(crate) fn restore_begin(batch: Batch) -> String {
+    let Saved { copy, variable } = CLIENT;
+    format!("{}, {variable} = COALESCE({copy}, @@{variable}), {copy} = NULL", restore_batch(batch))
 }

@@ -1,9 +1,39 @@
 //! The batches that begin and end a transaction under a lock, and the sentinel inside it.
 //!
 //! Each statement of a batch costs the server as much as a round trip costs on a socket, so there are
-//! as few as possible.
+//! as few as possible. Each assignment costs MySQL a few percent of a table lock, so several values
+//! share one user variable.
 
-use std::fmt::Write as _;
+/// A transaction under a lock, or a lock on tables, from its beginning to its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScopeId {
+    /// From 1 to [`LAST`](Self::LAST). A billion scopes later another one has it, too.
+    pub(crate) number: u64,
+    /// Ends the name of the savepoint. No other open scope has it.
+    pub(crate) savepoint: u64,
+}
+
+impl ScopeId {
+    /// The last number.
+    pub(crate) const LAST: u64 = (1 << 30) - 1;
+}
+
+/// One of the batches of a scope.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Batch {
+    Begin(ScopeId),
+    End(ScopeId),
+}
+
+impl Batch {
+    /// Fits into 31 bits.
+    fn number(self) -> u64 {
+        match self {
+            Self::Begin(scope) => scope.number << 1,
+            Self::End(scope) => scope.number << 1 | 1,
+        }
+    }
+}
 
 /// A variable of the session, and the user variable that keeps its value for a while.
 #[derive(Debug, Clone, Copy)]
@@ -12,15 +42,16 @@ pub(super) struct Saved {
     pub(super) variable: &'static str,
 }
 
-/// How long the server waits for a request before it closes the connection.
-const IDLE: Saved = Saved { copy: "@diesel_locks_idle", variable: "wait_timeout" };
+/// The number of the batch that has saved these variables, 32 bits, and its `wait_timeout`.
+const IDLE: &str = "@diesel_locks_idle";
+
+/// How long the server waits for a request before it closes the connection, as it was before the
+/// batch. Goes with the next one.
+const SAVED_IDLE: &str = "@diesel_locks_idle & 4294967295";
 
 /// In UTF-16 and UTF-32, messages of errors begin with a zero byte: Diesel takes them for empty, and
 /// the error for none.
 const RESULTS: Saved = Saved { copy: "@diesel_locks_results", variable: "character_set_results" };
-
-/// Variables that are changed during each batch only.
-pub(super) const BATCH: [Saved; 2] = [IDLE, RESULTS];
 
 /// How many seconds a connection may be idle during a batch.
 ///
@@ -31,96 +62,113 @@ const IDLE_SECONDS: u64 = 5;
 
 /// Says which scope a connection is in, so that the end of it is not run on another connection. It
 /// is NULL outside of scopes.
+///
+/// Under a transaction it is minus twice the scope's number. Under a table lock it is twice the
+/// number, and what the session was: see [`enter_table_scope`].
 pub(super) const SCOPE: &str = "@diesel_locks_scope";
 
-/// Assignments that save variables.
-pub(super) fn save(variables: &[Saved]) -> String {
-    assignments(variables, |saved| format!("{} = @@{}", saved.copy, saved.variable))
+/// The bit of [`SCOPE`] from which on `innodb_table_locks` is kept.
+const TABLE_LOCKS_BIT: u64 = 40;
+
+/// Assignments that save a variable that may not be saved by a batch.
+pub(super) fn save(Saved { copy, variable }: Saved) -> String {
+    format!("{copy} = @@{variable}")
 }
 
-/// Assignments that set saved variables back, and forget what was saved.
-pub(super) fn put_back(variables: &[Saved]) -> String {
-    let back = assignments(variables, |saved| format!("{} = {}", saved.variable, saved.copy));
-    let forgotten = assignments(variables, |saved| format!("{} = NULL", saved.copy));
-    format!("{back}, {forgotten}")
-}
-
-/// The same for what may not have been saved: then nothing is changed.
-pub(super) fn put_back_if_saved(variables: &[Saved]) -> String {
-    let back = assignments(variables, |Saved { copy, variable }| {
-        if variable.starts_with("character_set") {
-            format!("{variable} = COALESCE({copy}, @@{variable})")
-        } else {
-            // As a number: MariaDB's `COALESCE` would turn `ON` into a 1, and MySQL takes no decimals.
-            format!("{variable} = CAST(COALESCE({copy}, @@{variable} + 0) AS SIGNED)")
-        }
-    });
-    let forgotten = assignments(variables, |saved| format!("{} = NULL", saved.copy));
-    format!("{back}, {forgotten}")
-}
-
-fn assignments(variables: &[Saved], assignment: impl Fn(&Saved) -> String) -> String {
-    let mut sql = String::new();
-    for saved in variables {
-        if !sql.is_empty() {
-            sql.push_str(", ");
-        }
-        // Writing to a string cannot fail.
-        let _ = write!(sql, "{}", assignment(saved));
-    }
-    sql
+/// An assignment that sets a saved variable back.
+pub(super) fn put_back(Saved { copy, variable }: Saved) -> String {
+    format!("{variable} = {copy}")
 }
 
 /// Goes before each batch: limits how long a batch can hang, and makes errors readable.
-pub(super) fn begin_batch() -> String {
-    format!("SET {}, wait_timeout = {IDLE_SECONDS}, character_set_results = NULL", save(&BATCH))
+pub(super) fn begin_batch(batch: Batch) -> String {
+    let Saved { copy, variable } = RESULTS;
+    format!(
+        "SET {IDLE} = {} + @@wait_timeout, {copy} = @@{variable}, \
+         wait_timeout = {IDLE_SECONDS}, {variable} = NULL",
+        batch.number() << 32
+    )
 }
 
-/// Ends what [`begin_batch`] began, after a batch that failed; running it again changes nothing.
-pub(crate) fn end_batch() -> String {
-    format!("SET {}", put_back_if_saved(&BATCH))
+/// Assignments that go after each batch.
+pub(super) fn end_batch() -> String {
+    format!("wait_timeout = {SAVED_IDLE}, {}", put_back(RESULTS))
+}
+
+/// The same after a batch that failed, if it had begun; running it again changes nothing.
+pub(crate) fn restore_batch(batch: Batch) -> String {
+    let begun = format!("{IDLE} >> 32 = {}", batch.number());
+    let Saved { copy, variable } = RESULTS;
+    // As a number: MySQL takes no decimals.
+    format!(
+        "SET wait_timeout = CAST(IF({begun}, {SAVED_IDLE}, @@wait_timeout) AS SIGNED), \
+         {variable} = IF({begun}, {copy}, @@{variable})"
+    )
 }
 
 /// Assignments that fail if a transaction is open, even one that Diesel never saw. Nothing of their
-/// `SET` is done then.
+/// `SET` is done then. They go after another assignment.
 ///
 /// MySQL refuses the first one (error 1568): without `SESSION` it is for the next transaction alone,
-/// and gives it what it would have anyway. MariaDB refuses the value 2 (error 1231). On MariaDB 10.11
-/// an expression that fails by its value, such as a subquery of two rows, would not do: if `KILL QUERY`
-/// strikes while it is evaluated, the assignments go on.
-pub(super) const REFUSE_OPEN: &str = "@diesel_locks = 0 \
-     /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
-     /*M!100000 , autocommit = IF(@@in_transaction, 2, @@autocommit) */";
+/// and gives it what it would have anyway. MariaDB refuses the value 2 or 3 (error 1231). On MariaDB
+/// 10.11 an expression that fails by its value, such as a subquery of two rows, would not do: if
+/// `KILL QUERY` strikes while it is evaluated, the assignments go on.
+const REFUSE_OPEN: &str = "/*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
+     /*M!100000 , autocommit = 2 * @@in_transaction + @@autocommit */";
 
 /// The same, and switches autocommit off. Also fails if the session is still in a scope, because a
 /// guard was forgotten.
 pub(super) fn refuse_open_and_switch_off() -> String {
     format!(
-        "autocommit = IF({SCOPE} IS NOT NULL /*M!100000 OR @@in_transaction */, 2, 0) \
+        "autocommit = 2 * ({SCOPE} IS NOT NULL /*M!100000 OR @@in_transaction */) \
          /*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */"
     )
 }
 
 /// Fails if a transaction is open.
 pub(crate) fn probe_open() -> String {
-    format!("SET {REFUSE_OPEN}")
+    format!("SET @diesel_locks = 0 {REFUSE_OPEN}")
 }
 
-pub(super) fn enter_scope(scope: u64) -> String {
-    format!("{SCOPE} = {scope}")
+/// Assignments that enter a scope whose tables are locked, and keep `autocommit` and
+/// `innodb_table_locks`, which are changed under it.
+pub(super) fn enter_table_scope(scope: ScopeId) -> String {
+    format!(
+        "innodb_table_locks = 1, {SCOPE} = {} + @@autocommit \
+         + (@@innodb_table_locks << {TABLE_LOCKS_BIT})",
+        scope.number << 1
+    )
+}
+
+/// Assignments that put both back.
+pub(super) fn leave_table_scope() -> String {
+    format!("autocommit = {SCOPE} & 1, innodb_table_locks = {SCOPE} >> {TABLE_LOCKS_BIT}")
+}
+
+/// The same if the connection is in such a scope; running it again after `SCOPE = NULL` changes
+/// nothing.
+pub(super) fn leave_any_table_scope() -> String {
+    // As numbers: in MariaDB's `IF`, `ON` would be a text, and MySQL takes no decimals.
+    format!(
+        "autocommit = CAST(IF({SCOPE} > 0, {SCOPE} & 1, @@autocommit + 0) AS SIGNED), \
+         innodb_table_locks = CAST(IF({SCOPE} > 0, {SCOPE} >> {TABLE_LOCKS_BIT}, \
+         @@innodb_table_locks + 0) AS SIGNED)"
+    )
 }
 
 /// Whether the connection is in this scope.
-pub(crate) fn is_in_scope(scope: u64) -> String {
-    format!("{SCOPE} <=> {scope}")
+pub(crate) fn is_in_scope(scope: ScopeId) -> String {
+    format!("ABS({SCOPE}) >> 1 & {} <=> {}", ScopeId::LAST, scope.number)
 }
 
-pub(super) fn savepoint(scope: u64) -> String {
-    format!("SAVEPOINT diesel_locks_{scope}")
+/// MySQL keeps a digest of every statement that it has seen, the names of savepoints included. So
+/// names are used again.
+pub(super) fn savepoint(scope: ScopeId) -> String {
+    format!("SAVEPOINT diesel_locks_{}", scope.savepoint)
 }
 
-pub(super) fn release_savepoint(scope: u64) -> String {
-    format!("RELEASE SAVEPOINT diesel_locks_{scope}")
+pub(super) fn release_savepoint(scope: ScopeId) -> String {
+    format!("RELEASE {}", savepoint(scope))
 }
 
 /// How a transaction ends.
@@ -149,28 +197,28 @@ pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 /// Begins a transaction where none is open.
 ///
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
-pub(crate) fn begin(scope: u64) -> String {
+pub(crate) fn begin(scope: ScopeId) -> String {
     format!(
-        "{}; SET {REFUSE_OPEN}, {}; START TRANSACTION; {}; SET {}",
-        begin_batch(),
-        enter_scope(scope),
+        "{}; SET {SCOPE} = -{} {REFUSE_OPEN}; START TRANSACTION; {}; SET {}",
+        begin_batch(Batch::Begin(scope)),
+        scope.number << 1,
         savepoint(scope),
-        put_back(&BATCH)
+        end_batch()
     )
 }
 
 /// Ends it, if the savepoint is still there: something that ended the transaction has removed it.
-pub(crate) fn end(scope: u64, ending: Ending) -> String {
+pub(crate) fn end(scope: ScopeId, ending: Ending) -> String {
     format!(
         "{}; {}; {}; SET {}, {SCOPE} = NULL",
-        begin_batch(),
+        begin_batch(Batch::End(scope)),
         release_savepoint(scope),
         ending.sql(),
-        put_back(&BATCH)
+        end_batch()
     )
 }
 
-/// Leaves the scope after a failure; running it again changes nothing.
-pub(crate) fn leave_scope() -> String {
-    format!("{}, {SCOPE} = NULL", end_batch())
+/// Leaves the scope after a failed batch; running it again changes nothing.
+pub(crate) fn leave_scope(batch: Batch) -> String {
+    format!("{}, {SCOPE} = NULL", restore_batch(batch))
 }

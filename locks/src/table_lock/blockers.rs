@@ -5,6 +5,7 @@ use std::fmt;
 use super::TableLock;
 use crate::error::Error;
 use crate::lockable::TableName;
+use crate::name::hexadecimal;
 use crate::process::Process;
 use crate::server::inspect::inspect;
 use crate::server::text;
@@ -63,7 +64,7 @@ impl fmt::Display for Blocker {
     }
 }
 
-pub(super) async fn blockers(
+pub(crate) async fn blockers(
     lock: &TableLock,
     conn: &mut impl Wire,
 ) -> Result<Vec<Blocker>, Error> {
@@ -74,8 +75,15 @@ pub(super) async fn blockers(
         Error::Unsupported { what: "listing the locks on a table".to_owned(), remedy }
     })?;
     let lowered = server.lowers_table_names();
+    let digits: Vec<_> = tables
+        .iter()
+        .map(|name| {
+            let database = name.database().map(|database| hexadecimal(database.as_bytes()));
+            (database, hexadecimal(name.table().as_bytes()))
+        })
+        .collect();
     let rows: Vec<OnTableRow> =
-        match conn.rows(OnTables { listing, tables: &tables, lowered }).await {
+        match conn.rows(OnTables { listing, tables: &digits, lowered }).await {
             Ok(rows) => rows,
             Err(error) => return Err(error_for(lock, error, conn).await),
         };

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
 use super::TableLock;
 use crate::error::{Error, OpenTransaction};
 use crate::scope::{Ending, Held};
-use crate::server_error::{ErrorKind, ServerError, number, retry_or_close};
-use crate::statement::{tables, transaction};
+use crate::server_error::{ErrorKind, ServerError, in_step, number, retry_or_close};
+use crate::statement::tables;
+use crate::statement::transaction::{self, Batch};
 use crate::timeout::table_wait_seconds;
 use crate::trace::AcquireSpan;
 use crate::transaction::{Sentinel, end_one_by_one, refuse_open};
-use crate::wire::{Wire, abandon_on_panic, now};
+use crate::wire::Wire;
+#[cfg(feature = "mysql")]
+use crate::wire::{abandon_on_panic, now};
 
 /// The kind of lock, for `tracing`.
 const KIND: &str = "table lock";
@@ -36,18 +38,15 @@ impl Held for HeldTables {
     }
 
     async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        let batch = tables::end(self.sentinel.number(), ending, self.timed);
+        let batch = tables::end(self.sentinel.id(), ending, self.timed);
         self.sentinel.end(ending, &batch, tables::restore, &self.tables, conn).await
     }
 }
 
 impl TableLock {
-    pub(crate) fn hold(&self, conn: &mut MysqlConnection) -> Result<HeldTables, Error> {
-        abandon_on_panic(conn, |conn| {
-            let span = AcquireSpan::new(KIND, &self.list(), self.timeout);
-            let held = span.in_scope(|| now(lock(self, conn)));
-            span.end(held, |_| "acquired")
-        })
+    #[cfg(feature = "mysql")]
+    pub(crate) fn hold(&self, conn: &mut diesel::MysqlConnection) -> Result<HeldTables, Error> {
+        abandon_on_panic(conn, |conn| now(hold(self, conn)))
     }
 
     /// Refuses what no server would accept.
@@ -59,14 +58,21 @@ impl TableLock {
     }
 }
 
-async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Error> {
+/// Locks the tables.
+pub(crate) async fn hold(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Error> {
+    let span = AcquireSpan::new(KIND, &lock.list(), lock.timeout);
+    let held = span.around(lock_tables(lock, conn)).await;
+    span.end(held, |_| "acquired")
+}
+
+async fn lock_tables(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Error> {
     lock.refuse_unusable()?;
     refuse_open(conn)?;
-    let sentinel = Sentinel::new();
     let seconds = lock.timeout.map(table_wait_seconds);
     let tables = lock.list().to_string();
-    let held = HeldTables { tables, sentinel, timed: seconds.is_some() };
-    let batch = tables::begin(sentinel.number(), &held.tables, seconds);
+    in_step(&tables, conn).await?;
+    let held = HeldTables { tables, sentinel: Sentinel::new(), timed: seconds.is_some() };
+    let batch = tables::begin(held.sentinel.id(), &held.tables, seconds);
     let mut is_retry = false;
     loop {
         let error = match conn.begin(&batch).await {
@@ -79,7 +85,7 @@ async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Erro
         let failed = ServerError::diagnose_batch(error, conn).await;
         let error = undo(lock, &held, seconds, failed, conn).await.unwrap_or_else(|error| error);
         let is_refused = matches!(error, Error::InTransaction { .. });
-        if is_retry || !is_refused || !end_forgotten(conn).await? {
+        if is_retry || !is_refused || !end_forgotten(&held.sentinel, conn).await? {
             return Err(error);
         }
         is_retry = true;
@@ -87,12 +93,12 @@ async fn lock(lock: &TableLock, conn: &mut impl Wire) -> Result<HeldTables, Erro
 }
 
 /// Ends a lock whose guard was forgotten, unless its transaction is still open: whether it did.
-async fn end_forgotten(conn: &mut impl Wire) -> Result<bool, Error> {
+async fn end_forgotten(next: &Sentinel, conn: &mut impl Wire) -> Result<bool, Error> {
     if conn.batch(&transaction::probe_open()).await.is_err() {
         return Ok(false);
     }
     retry_or_close(conn, transaction::UNLOCK).await?;
-    retry_or_close(conn, &tables::restore()).await?;
+    retry_or_close(conn, &tables::restore(Batch::Begin(next.id()))).await?;
     Ok(true)
 }
 
@@ -105,11 +111,12 @@ async fn undo(
     conn: &mut impl Wire,
 ) -> Result<Error, Error> {
     let tables = held.tables.as_str();
+    let batch = Batch::Begin(held.sentinel.id());
     match failed.kind {
         ErrorKind::ConnectionLost => return Ok(failed.into_error(tables)),
         // Nothing else was run, and the transaction that is open is the caller's.
         ErrorKind::InTransaction => {
-            retry_or_close(conn, &tables::restore_batch()).await?;
+            retry_or_close(conn, &tables::restore_begin(batch)).await?;
             return Ok(failed.into_error(tables));
         }
         _ => {}
@@ -121,9 +128,9 @@ async fn undo(
         timeout = session.map(Duration::from_secs);
     }
     if held.sentinel.is_on(conn).await? {
-        end_one_by_one(tables::restore, conn).await?;
+        end_one_by_one(&tables::restore(batch), conn).await?;
     } else {
-        retry_or_close(conn, &tables::restore_batch()).await?;
+        retry_or_close(conn, &tables::restore_begin(batch)).await?;
     }
     Ok(match (failed.kind, timeout) {
         (ErrorKind::WaitTimeout, Some(timeout)) => {

@@ -1,22 +1,23 @@
 //! Diesel's own connection.
 
-use std::any::Any;
 use std::future::{Ready, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use diesel::connection::{
     AnsiTransactionManager, Connection, DefaultLoadingMode, InstrumentationEvent, SimpleConnection,
     TransactionManager,
 };
 use diesel::mysql::MysqlConnection;
+use diesel::query_dsl::LoadQuery;
 use diesel::query_dsl::methods::ExecuteDsl;
-use diesel::result::QueryResult;
+use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 
-use super::{Query, Wire, hidden_error};
-use crate::statement::named::{ByText, ByType, LockFunction};
-use crate::statement::{KILL_SELF, Text};
+use super::{Query, Wire, catch_panic, keyed, retire_failed, swallow_panic};
+use crate::statement::KILL_SELF;
+use crate::statement::named::{Counted, Inspect, InspectRow, LockFunction};
 
 type Manager = AnsiTransactionManager;
 
@@ -41,17 +42,6 @@ pub(crate) fn abandon_on_panic<T>(
     })
 }
 
-/// Runs what must not unwind any further yet.
-pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(work))
-}
-
-/// Runs what must not unwind at all. The panic's payload is forgotten, since its destructor may panic,
-/// too.
-pub(crate) fn swallow_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_panic(work).map_err(std::mem::forget).ok()
-}
-
 /// Closes the connection at the server, so that it frees what it holds, and marks it as unusable.
 /// The connection's instrumentation is taken off first, since it may be what panics.
 fn abandon(conn: &mut MysqlConnection) {
@@ -61,53 +51,72 @@ fn abandon(conn: &mut MysqlConnection) {
 }
 
 /// Runs a query, and reads its rows only if there are any: if Diesel asks for a row after an error
-/// that it has not seen, MariaDB's client library (3.3) calls a function that is not there.
-fn load<'q, Row, Q: Query<'q, Row>>(query: Q, conn: &mut MysqlConnection) -> QueryResult<Vec<Row>> {
+/// that it has not seen, MariaDB's client library (3.3) calls a function that is not there. Every query
+/// returns a row.
+fn load<'q, Row>(
+    query: impl LoadQuery<'q, MysqlConnection, Row>,
+    conn: &mut MysqlConnection,
+) -> QueryResult<Vec<Row>> {
     let rows = query.load_iter::<Row, DefaultLoadingMode>(conn)?;
-    if rows.size_hint().0 == 0 { Ok(Vec::new()) } else { rows.collect() }
+    if rows.size_hint().0 == 0 { Err(hidden_error()) } else { rows.collect() }
 }
 
-/// Retires the text of a failed statement, so that it is never run from Diesel's cache again.
-fn retire_failed<T>(text: Option<Text>, result: QueryResult<T>) -> QueryResult<T> {
-    if let (Err(_), Some(text)) = (&result, text) {
-        text.retire();
-    }
-    result
+fn load_one<'q, Row>(
+    query: impl LoadQuery<'q, MysqlConnection, Row>,
+    conn: &mut MysqlConnection,
+) -> QueryResult<Row> {
+    load(query, conn)?.into_iter().next().ok_or_else(hidden_error)
+}
+
+/// An error that Diesel does not see: in UTF-16 and UTF-32 (`character_set_results`) its message begins
+/// with a zero byte, and Diesel (2.3) takes that for no message, and no message for no error.
+fn hidden_error() -> DieselError {
+    let message = "the server reported an error that cannot be read in the session's \
+                   `character_set_results`";
+    DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned()))
 }
 
 impl Wire for MysqlConnection {
-    type Step<'a, T: 'a> = Ready<QueryResult<T>>;
+    const LONGEST_WAIT: Duration = Duration::MAX;
+
+    type Step<'a, T: Send + 'a> = Ready<QueryResult<T>>;
 
     fn call<'a, S: LockFunction>(&'a mut self, function: &'a S) -> Self::Step<'a, bool> {
-        let name = function.name();
-        let by_type = function.text().is_first();
-        let rows = match (by_type, name.checked_database().is_some(), name.is_shortened()) {
-            (false, ..) => ExecuteDsl::execute(ByText(function), self),
-            (_, false, false) => ExecuteDsl::execute(ByType::<_, false, false>(function), self),
-            (_, false, true) => ExecuteDsl::execute(ByType::<_, false, true>(function), self),
-            (_, true, false) => ExecuteDsl::execute(ByType::<_, true, false>(function), self),
-            (_, true, true) => ExecuteDsl::execute(ByType::<_, true, true>(function), self),
-        };
+        let (name, text) = (function.name(), function.text());
+        let rows =
+            keyed!(name, text, Counted(function), counted => ExecuteDsl::execute(counted, self));
         let was_called = rows.and_then(|rows| match rows {
             0 | 1 => Ok(rows == 1),
             // What the client libraries say after an error.
             _ => Err(hidden_error()),
         });
-        ready(retire_failed(Some(function.text()), was_called))
+        ready(retire_failed(Some(text), was_called))
     }
 
-    fn row<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Row> {
-        let text = query.text();
-        let row =
-            load(query, self).and_then(|rows| rows.into_iter().next().ok_or_else(hidden_error));
-        ready(retire_failed(text, row))
+    fn inspect<'a>(&'a mut self, inspect: &'a Inspect<'a>) -> Self::Step<'a, InspectRow> {
+        let (name, text) = (inspect.name(), inspect.text());
+        let row = keyed!(name, text, inspect, inspect => load_one(inspect, self));
+        ready(retire_failed(Some(text), row))
     }
 
-    fn rows<'a, Row: 'a, Q: Query<'a, Row>>(&'a mut self, query: Q) -> Self::Step<'a, Vec<Row>> {
+    fn row<'a, Row: Send + 'static>(
+        &'a mut self,
+        query: impl Query<'a, Row>,
+    ) -> Self::Step<'a, Row> {
         let text = query.text();
-        let rows = load(query, self)
-            .and_then(|rows| if rows.is_empty() { Err(hidden_error()) } else { Ok(rows) });
-        ready(retire_failed(text, rows))
+        ready(retire_failed(text, load_one(query, self)))
+    }
+
+    fn rows<'a, Row: Send + 'static>(
+        &'a mut self,
+        query: impl Query<'a, Row>,
+    ) -> Self::Step<'a, Vec<Row>> {
+        let text = query.text();
+        ready(retire_failed(text, load(query, self)))
+    }
+
+    fn in_step(&mut self) -> Self::Step<'_, ()> {
+        ready(Ok(()))
     }
 
     fn batch<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()> {

@@ -34,7 +34,7 @@ fn prepared(admin: &mut Admin) -> usize {
 type Failure = fn(&mut MysqlConnection, &str);
 
 /// Calls that fail, each with a name that is too long.
-const FAILURES: [(&str, Failure); 9] = [
+const FAILURES: [(&str, Failure); 10] = [
     ("acquire", |conn, long| drop(Lock::new(long).acquire(conn).unwrap_err())),
     ("try_acquire", |conn, long| drop(Lock::new(long).try_acquire(conn).unwrap_err())),
     ("a fraction of a second", |conn, long| {
@@ -47,6 +47,13 @@ const FAILURES: [(&str, Failure); 9] = [
     ("server_wide", |conn, long| drop(Lock::new(long).server_wide().is_held(conn).unwrap_err())),
     ("in_database", |conn, long| {
         drop(Lock::new(long).in_database("d").acquire(conn).unwrap_err());
+    }),
+    ("sets of many sizes", |conn, long| {
+        for size in 2..12 {
+            let set = Lock::all((0..size).map(|number| number.to_string()));
+            set.acquire(conn).unwrap().release().unwrap();
+        }
+        drop(Lock::all(["a", "b", long]).acquire(conn).unwrap_err());
     }),
     ("inspect under a table lock", |conn, _| {
         Server::inspect(conn).unwrap();

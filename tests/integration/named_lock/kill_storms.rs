@@ -1,8 +1,6 @@
 //! `KILL QUERY` at any moment: an acquire that fails holds nothing, and one that succeeds holds the
 //! lock exactly once.
 
-mod storm;
-
 use std::hint::spin_loop;
 use std::sync::Barrier;
 use std::thread;
@@ -14,9 +12,9 @@ use diesel::r2d2::R2D2Connection;
 use diesel::result::Error as DieselError;
 use diesel_locks::{Error, Lock};
 
-use self::storm::Storm;
 use crate::support::schema::{Database, audit_log};
 use crate::support::server::{Admin, connection_id, count_and_release_locks};
+use crate::support::storm::Storm;
 use crate::support::{keep, storms, watchdog};
 
 const LOCK: Lock = Lock::new("lock");

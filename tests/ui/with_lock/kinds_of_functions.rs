@@ -7,11 +7,6 @@ const fn constant(conn: &mut MysqlConnection) -> QueryResult<()> {
 }
 
 #[with_lock("nightly")]
-async fn asynchronous(conn: &mut MysqlConnection) -> QueryResult<()> {
-    Ok(())
-}
-
-#[with_lock("nightly")]
 extern "C" fn foreign(conn: &mut MysqlConnection) -> QueryResult<()> {
     Ok(())
 }

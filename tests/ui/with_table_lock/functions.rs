@@ -7,11 +7,6 @@ diesel::table! { customers (id) { id -> Integer, } }
 struct Customer;
 
 #[with_table_lock(write(Customer))]
-async fn asynchronous(conn: &mut MysqlConnection) -> QueryResult<()> {
-    Ok(())
-}
-
-#[with_table_lock(write(Customer))]
 fn nothing(conn: &mut MysqlConnection) {}
 
 #[with_table_lock(write(Customer))]

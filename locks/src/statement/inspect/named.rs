@@ -9,7 +9,7 @@ use super::{
     LOCKS, Listing, NameCase, OF_THREAD, ProcessTypes, push_listed, push_locks_and_processes,
 };
 use crate::name::FullName;
-use crate::statement::named::{push_name, push_text};
+use crate::statement::named::{Bound, push_name, push_text};
 use crate::statement::never_cached;
 use crate::statement::server::ALL_ROWS;
 
@@ -22,6 +22,7 @@ use crate::statement::server::ALL_ROWS;
 pub(crate) struct HeldWithPrefix<'p> {
     pub(crate) listing: Listing,
     pub(crate) case: NameCase,
+    /// As hexadecimal digits.
     pub(crate) prefix: &'p str,
 }
 
@@ -38,7 +39,7 @@ impl QueryFragment<Mysql> for HeldWithPrefix<'_> {
         );
         push_listed(out.reborrow(), self.case, |mut out| {
             out.push_sql("CONCAT(CONVERT(DATABASE() USING utf8mb4), '.', ");
-            push_text(out.reborrow(), self.prefix.as_bytes())?;
+            push_text(out.reborrow(), self.prefix)?;
             out.push_sql(")");
             Ok(())
         })?;
@@ -103,7 +104,7 @@ impl QueryFragment<Mysql> for Waiting<'_> {
             " WHERE locks.OBJECT_TYPE = 'USER LEVEL LOCK' AND locks.LOCK_STATUS = 'PENDING' \
              AND threads.PROCESSLIST_ID IS NOT NULL AND CAST(locks.OBJECT_NAME AS BINARY) = ",
         );
-        push_listed(out.reborrow(), self.case, |out| push_name(out, self.name))?;
+        push_listed(out.reborrow(), self.case, |out| push_name(out, self.name, Bound::Digits))?;
         out.push_sql(" UNION ALL SELECT CAST(0 AS UNSIGNED), NULL, NULL, NULL, NULL, CAST(NULL AS SIGNED), NULL");
         out.push_sql(ALL_ROWS);
         Ok(())

@@ -6,7 +6,6 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Unsigned};
 
 use super::{Listing, OF_PROCESS, OF_THREAD, ProcessRow, ProcessTypes, push_locks_and_processes};
-use crate::lockable::TableName;
 use crate::statement::named::push_text;
 use crate::statement::never_cached;
 use crate::statement::server::ALL_ROWS;
@@ -16,7 +15,8 @@ use crate::statement::server::ALL_ROWS;
 #[derive(Debug)]
 pub(crate) struct OnTables<'t> {
     pub(crate) listing: Listing,
-    pub(crate) tables: &'t [TableName],
+    /// Database and name, as hexadecimal digits.
+    pub(crate) tables: &'t [(Option<String>, String)],
     /// Whether `lower_case_table_names` is set: the server then locks the names in lower case.
     pub(crate) lowered: bool,
 }
@@ -61,11 +61,11 @@ impl QueryFragment<Mysql> for OnTables<'_> {
             }
         };
         out.push_sql(" AND (FALSE");
-        for name in self.tables {
+        for (database_name, name) in self.tables {
             out.push_sql(" OR (");
-            self.push_equal(out.reborrow(), database, name.database())?;
+            self.push_equal(out.reborrow(), database, database_name.as_deref())?;
             out.push_sql(" AND ");
-            self.push_equal(out.reborrow(), table, Some(name.table()))?;
+            self.push_equal(out.reborrow(), table, Some(name))?;
             out.push_sql(")");
         }
         out.push_sql(
@@ -82,14 +82,12 @@ impl OnTables<'_> {
         &self,
         mut out: AstPass<'_, 'b, Mysql>,
         column: &str,
-        name: Option<&'b str>,
+        digits: Option<&'b str>,
     ) -> QueryResult<()> {
         out.push_sql(&format!("CAST({column} AS BINARY) = CAST("));
         out.push_sql(if self.lowered { "LOWER(" } else { "(" });
-        match name {
-            Some(name) => {
-                push_text(out.reborrow(), name.as_bytes())?;
-            }
+        match digits {
+            Some(digits) => push_text(out.reborrow(), digits)?,
             None => out.push_sql("DATABASE()"),
         }
         out.push_sql(") AS BINARY)");

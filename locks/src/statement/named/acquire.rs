@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use diesel::mysql::Mysql;
-use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Double};
 
-use super::{LockFunction, into_nowhere, push_checked, push_name};
+use super::{Bound, LockFunction, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 use crate::timeout::whole_seconds;
@@ -26,7 +26,7 @@ enum ServerWait {
     },
 }
 
-/// `GET_LOCK`: one row if the lock was acquired.
+/// `GET_LOCK`, which returns 1 if the lock was acquired.
 #[derive(Debug)]
 pub(crate) struct Acquire<'n> {
     name: &'n FullName,
@@ -72,20 +72,33 @@ impl<'n> Acquire<'n> {
     }
 }
 
-impl QueryFragment<Mysql> for Acquire<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+impl LockFunction for Acquire<'_> {
+    type Any = Acquire<'static>;
+
+    fn name(&self) -> &FullName {
+        self.name
+    }
+
+    fn text(&self) -> Text {
+        self.text
+    }
+
+    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
         match &self.wait {
-            ServerWait::Seconds(_) => out.push_sql(concat!("SELECT ", into_nowhere!())),
+            ServerWait::Seconds(_) => out.push_sql("SELECT "),
             ServerWait::Hinted { milliseconds, .. } => {
                 out.unsafe_to_cache_prepared();
                 out.push_sql("SELECT /*+ MAX_EXECUTION_TIME(");
                 out.push_sql(&milliseconds.to_string());
-                out.push_sql(concat!(") */ ", into_nowhere!()));
+                out.push_sql(") */ ");
             }
         }
+    }
+
+    fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("GET_LOCK(");
-            push_name(out.reborrow(), self.name)?;
+            push_name(out.reborrow(), self.name, bound)?;
             out.push_sql(", ");
             match &self.wait {
                 ServerWait::Seconds(seconds) => out.push_bind_param::<BigInt, _>(seconds)?,
@@ -100,21 +113,6 @@ impl QueryFragment<Mysql> for Acquire<'_> {
             out.push_sql(")");
             Ok(())
         };
-        push_checked(out.reborrow(), self.name, call, "0")?;
-        out.push_sql(" LIMIT 1");
-        self.text.push_end(&mut out);
-        Ok(())
-    }
-}
-
-impl LockFunction for Acquire<'_> {
-    type Any = Acquire<'static>;
-
-    fn name(&self) -> &FullName {
-        self.name
-    }
-
-    fn text(&self) -> Text {
-        self.text
+        push_checked(out, self.name, bound, call, "0")
     }
 }

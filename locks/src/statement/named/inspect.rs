@@ -5,9 +5,9 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Unsigned};
 
-use super::{no_timeout, push_checked, push_name};
+use super::{AnyName, Bound, no_timeout, push_checked, push_name};
 use crate::name::FullName;
-use crate::statement::{Statement, Text, Texts, cached_by_text};
+use crate::statement::{Text, Texts};
 
 static TEXTS: Texts = Texts::new();
 
@@ -32,34 +32,82 @@ impl<'n> Inspect<'n> {
 /// The default database, the connection that holds the lock, this connection.
 pub(crate) type InspectRow = (Option<Vec<u8>>, Option<u64>, u64);
 
-impl QueryFragment<Mysql> for Inspect<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql(concat!(
-            "SELECT /*+ MAX_EXECUTION_TIME(",
-            no_timeout!(),
-            ") */ CAST(DATABASE() AS BINARY), CAST("
-        ));
+impl Inspect<'_> {
+    pub(crate) fn name(&self) -> &FullName {
+        self.name
+    }
+
+    pub(crate) fn text(&self) -> Text {
+        self.text
+    }
+
+    fn walk<'b>(
+        &'b self,
+        bound: Bound,
+        mut out: AstPass<'_, 'b, Mysql>,
+        push_first: impl FnOnce(AstPass<'_, 'b, Mysql>) -> QueryResult<()>,
+    ) -> QueryResult<()> {
+        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
+        push_first(out.reborrow())?;
+        out.push_sql("CAST(DATABASE() AS BINARY), CAST(");
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("IS_USED_LOCK(");
-            push_name(out.reborrow(), self.name)?;
+            push_name(out.reborrow(), self.name, bound)?;
             out.push_sql(")");
             Ok(())
         };
-        push_checked(out.reborrow(), self.name, call, "NULL")?;
+        push_checked(out.reborrow(), self.name, bound, call, "NULL")?;
         out.push_sql(" AS UNSIGNED), CONNECTION_ID() LIMIT 1");
         self.text.push_end(&mut out);
         Ok(())
     }
 }
 
-impl Query for Inspect<'_> {
-    type SqlType = (Nullable<Binary>, Nullable<Unsigned<BigInt>>, Unsigned<BigInt>);
-}
+type InspectTypes = (Nullable<Binary>, Nullable<Unsigned<BigInt>>, Unsigned<BigInt>);
 
-impl Statement for Inspect<'_> {
-    fn text(&self) -> Option<Text> {
-        Some(self.text)
+#[cfg(feature = "mysql")]
+impl QueryFragment<Mysql> for Inspect<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        self.walk(Bound::Bytes, out, |_| Ok(()))
     }
 }
 
-cached_by_text!(Inspect<'_>);
+#[cfg(feature = "mysql")]
+impl Query for Inspect<'_> {
+    type SqlType = InspectTypes;
+}
+
+#[cfg(feature = "mysql")]
+impl AnyName for &Inspect<'_> {
+    type Any = Inspect<'static>;
+}
+
+/// The same, behind the client's own number.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct NumberedInspect<'s> {
+    pub(crate) inspect: &'s Inspect<'s>,
+    pub(crate) number: u64,
+}
+
+#[cfg(feature = "async")]
+impl QueryFragment<Mysql> for NumberedInspect<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        self.inspect.walk(Bound::Digits, out, |mut out| {
+            out.push_sql("CAST(");
+            out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
+            out.push_sql(" AS UNSIGNED), ");
+            Ok(())
+        })
+    }
+}
+
+#[cfg(feature = "async")]
+impl Query for NumberedInspect<'_> {
+    type SqlType = (Unsigned<BigInt>, InspectTypes);
+}
+
+#[cfg(feature = "async")]
+impl AnyName for NumberedInspect<'_> {
+    type Any = NumberedInspect<'static>;
+}

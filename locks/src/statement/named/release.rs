@@ -1,18 +1,18 @@
 //! `RELEASE_LOCK` and `RELEASE_ALL_LOCKS`.
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use diesel::mysql::Mysql;
-use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 
-use super::{LockFunction, into_nowhere, no_timeout, push_checked, push_name};
+use super::{Bound, LockFunction, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
 static TEXTS: Texts = Texts::new();
 
-/// `RELEASE_LOCK`: one row if the connection held the lock.
+/// `RELEASE_LOCK`, which returns 1 if the connection held the lock.
 ///
 /// The hint keeps a session's `max_execution_time` from striking after it was released, when the
 /// answer would be lost.
@@ -28,27 +28,6 @@ impl<'n> Release<'n> {
     }
 }
 
-impl QueryFragment<Mysql> for Release<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql(concat!(
-            "SELECT /*+ MAX_EXECUTION_TIME(",
-            no_timeout!(),
-            ") */ ",
-            into_nowhere!()
-        ));
-        let call = |mut out: AstPass<'_, 'b, Mysql>| {
-            out.push_sql("RELEASE_LOCK(");
-            push_name(out.reborrow(), self.name)?;
-            out.push_sql(")");
-            Ok(())
-        };
-        push_checked(out.reborrow(), self.name, call, "0")?;
-        out.push_sql(" LIMIT 1");
-        self.text.push_end(&mut out);
-        Ok(())
-    }
-}
-
 impl LockFunction for Release<'_> {
     type Any = Release<'static>;
 
@@ -59,33 +38,48 @@ impl LockFunction for Release<'_> {
     fn text(&self) -> Text {
         self.text
     }
+
+    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
+        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
+    }
+
+    fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let call = |mut out: AstPass<'_, 'b, Mysql>| {
+            out.push_sql("RELEASE_LOCK(");
+            push_name(out.reborrow(), self.name, bound)?;
+            out.push_sql(")");
+            Ok(())
+        };
+        push_checked(out, self.name, bound, call, "0")
+    }
 }
 
 /// `RELEASE_LOCK` as plain text, for when a prepared statement cannot be had. Names are sent in
 /// hexadecimal digits, so that nothing in them needs quoting.
 pub(crate) fn release_as_text(name: &FullName) -> String {
-    let mut literal = format!("CONVERT({} USING utf8mb4)", hexadecimal(name.as_bytes()));
-    if name.is_shortened() {
-        literal = format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))");
-    }
-    let release = format!("RELEASE_LOCK({literal})");
-    match name.checked_database() {
+    let release = format!("RELEASE_LOCK({})", literal(name));
+    match name.checked_digits() {
         Some(database) => {
-            let database = hexadecimal(database.as_bytes());
-            format!("DO IF(CAST(DATABASE() AS BINARY) = {database}, {release}, NULL)")
+            format!("DO IF(CAST(DATABASE() AS BINARY) = X'{database}', {release}, NULL)")
         }
         None => format!("DO {release}"),
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut literal = String::from("X'");
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(literal, "{byte:02X}");
+/// The name of the lock as an expression.
+pub(super) fn literal(name: &FullName) -> String {
+    let literal = format!("CONVERT(X'{}' USING utf8mb4)", name.digits());
+    if name.is_shortened() {
+        format!("CONCAT(LEFT({literal}, 23), '-', LEFT(SHA2({literal}, 256), 40))")
+    } else {
+        literal
     }
-    literal.push('\'');
-    literal
+}
+
+/// Keeps the session busy for that long.
+pub(crate) fn sleep(time: Duration) -> String {
+    let microseconds = time.as_nanos().div_ceil(1_000);
+    format!("DO SLEEP({}.{:06})", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
 /// An expression that releases all, and is how many there were.

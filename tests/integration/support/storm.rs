@@ -14,7 +14,7 @@ use crate::support::server::{Admin, connection_id};
 use crate::support::storms::StopOnDrop;
 
 /// A thread that kills the queries of a connection again and again, except while it is held off.
-pub(super) struct Storm {
+pub(crate) struct Storm {
     /// The connection to kill queries of.
     target: AtomicU64,
     killing: Mutex<()>,
@@ -23,7 +23,7 @@ pub(super) struct Storm {
 }
 
 impl Storm {
-    pub(super) fn during<T>(target: u64, body: impl FnOnce(&Storm) -> T) -> T {
+    pub(crate) fn during<T>(target: u64, body: impl FnOnce(&Storm) -> T) -> T {
         let (target, killing) = (AtomicU64::new(target), Mutex::new(()));
         let storm = Self { target, killing, calm: AtomicBool::new(false) };
         let over = AtomicBool::new(false);
@@ -55,13 +55,13 @@ impl Storm {
         })
     }
 
-    pub(super) fn target(&self) -> u64 {
+    pub(crate) fn target(&self) -> u64 {
         self.target.load(Ordering::SeqCst)
     }
 
     /// Holds the killer off while the body runs, after a kill that was already sent has had its
     /// effect.
-    pub(super) fn calm<T>(
+    pub(crate) fn calm<T>(
         &self,
         conn: &mut MysqlConnection,
         body: impl FnOnce(&mut MysqlConnection) -> T,
@@ -79,13 +79,17 @@ impl Storm {
 
     /// Replaces a connection that the library has closed because of too many kills. The server then
     /// frees its locks.
-    pub(super) fn replace_if_broken(&self, conn: &mut MysqlConnection, db: &Database) -> bool {
+    pub(crate) fn replace_if_broken(&self, conn: &mut MysqlConnection, db: &Database) -> bool {
         if !conn.is_broken() {
             return false;
         }
         Admin::new().until_free(&db.full_name("lock"));
         *conn = db.connect();
-        self.target.store(connection_id(conn), Ordering::SeqCst);
+        self.set_target(connection_id(conn));
         true
+    }
+
+    pub(crate) fn set_target(&self, id: u64) {
+        self.target.store(id, Ordering::SeqCst);
     }
 }

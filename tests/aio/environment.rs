@@ -1,0 +1,3 @@
+mod character_sets;
+mod instrumentation;
+mod lost_connections;

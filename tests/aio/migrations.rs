@@ -1,0 +1,55 @@
+use std::error::Error;
+use std::time::Duration;
+
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl as _;
+use diesel_async::{AsyncMigrationHarness, AsyncMysqlConnection};
+use diesel_locks::aio::Lock;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::support::Database;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../examples/replicas/migrations");
+
+async fn migrate(conn: AsyncMysqlConnection) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let lock = Lock::new("schema-migrations").timeout(Duration::from_secs(300));
+    let guard = lock.acquire_owned(Box::new(conn)).await?;
+    let mut harness = AsyncMigrationHarness::new(guard);
+    let migrated = harness.run_pending_migrations(MIGRATIONS).map(drop);
+    // After an error, too: a guard that is dropped closes its connection.
+    harness.into_inner().release().await?;
+    migrated
+}
+
+#[derive(diesel::QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_that_start_at_once_run_once() {
+    let database = Database::create().await;
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        tasks.push(tokio::spawn(migrate(database.connect().await)));
+    }
+    for task in tasks {
+        // A migration that runs twice is an error: Diesel's table has a key.
+        task.await.unwrap().unwrap();
+    }
+    let count = diesel::sql_query("SELECT COUNT(*) AS count FROM __diesel_schema_migrations");
+    let count: Count = count.get_result(&mut database.connect().await).await.unwrap();
+    assert_eq!(count.count, 3);
+}
+
+/// The guide's snippets are compiled without diesel-async.
+#[test]
+fn the_guide_shows_this_function() {
+    let (_, function) = include_str!("migrations.rs").split_once("async fn migrate(").unwrap();
+    let (function, _) = function.split_once("\n}\n").unwrap();
+    assert!(
+        include_str!("../../docs/replicas.md").contains(function),
+        "async fn migrate({function}"
+    );
+}

@@ -1,0 +1,7 @@
+mod acquire;
+mod databases;
+mod deadlocks;
+mod inspect;
+mod kills;
+mod timeouts;
+mod transactions;
