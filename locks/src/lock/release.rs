@@ -41,7 +41,7 @@ impl Lock<'_> {
     /// the number of locks, re-entries included.
     ///
     /// For connections that other code may have left locks on, such as one that was just taken from a
-    /// pool: r2d2 calls no hook when it takes a connection back. Two round trips.
+    /// pool: r2d2 calls no customizer when a connection comes back to it. Two round trips.
     ///
     /// # Errors
     ///
