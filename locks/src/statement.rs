@@ -19,6 +19,10 @@ pub(crate) use self::text::{Text, Texts};
 /// A statement that the wire retires when it has failed.
 pub(crate) trait Statement {
     /// The text of a statement that Diesel caches.
+    #[cfg_attr(
+        not(feature = "mysql"),
+        expect(dead_code, reason = "diesel-async's driver runs failed statements again")
+    )]
     fn text(&self) -> Option<Text>;
 }
 

@@ -20,8 +20,10 @@ use diesel::result::QueryResult;
 pub(crate) use self::awaited::close_at_once;
 #[cfg(feature = "mysql")]
 pub(crate) use self::blocking::{abandon_on_panic, now};
+use crate::statement::Statement;
+#[cfg(feature = "mysql")]
+use crate::statement::Text;
 use crate::statement::named::{Inspect, InspectRow, LockFunction};
-use crate::statement::{Statement, Text};
 
 /// A connection, as the conversations use it.
 pub(crate) trait Wire: Send {

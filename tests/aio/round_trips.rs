@@ -40,9 +40,9 @@ async fn expect(
     for _ in 0..2 {
         call(conn, &mut counter).await;
     }
-    let counted = counter.counted.unwrap();
-    println!("{what}: {counted} round trips");
-    assert!(counted <= most, "{what}: {counted} instead of {most}: {:#?}", counter.requests);
+    let trips = counter.counted.unwrap();
+    println!("{what}: {trips} round trips");
+    assert!(trips <= most, "{what}: {trips} instead of {most}: {:#?}", counter.requests);
 }
 
 fn tables() -> TableLock {

@@ -196,13 +196,14 @@ pub(crate) async fn held_with_prefix(
     }
     let case = server.name_case();
     let digits = hexadecimal(prefix.as_bytes());
-    let rows: Vec<HeldRow> = match conn.rows(HeldWithPrefix { listing, case, prefix: &digits }).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let error = ServerError::diagnose(error, conn).await;
-            return Err(error.into_error("the list of held locks"));
-        }
-    };
+    let rows: Vec<HeldRow> =
+        match conn.rows(HeldWithPrefix { listing, case, prefix: &digits }).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                let error = ServerError::diagnose(error, conn).await;
+                return Err(error.into_error("the list of held locks"));
+            }
+        };
     let (database, held) = read_held(rows);
     let beginning = format!("{}.{prefix}", database.ok_or(Error::NoDatabase)?);
     // On MySQL no lock can have a name that it does not list.

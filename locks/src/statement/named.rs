@@ -8,7 +8,9 @@ mod set;
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::{Binary, Text as TextType};
+#[cfg(feature = "mysql")]
+use diesel::sql_types::Binary;
+use diesel::sql_types::Text as TextType;
 #[cfg(feature = "async")]
 use diesel::sql_types::{BigInt, Nullable, Unsigned};
 
@@ -67,14 +69,14 @@ fn push_checked<'b>(
     call: impl FnOnce(AstPass<'_, 'b, Mysql>) -> QueryResult<()>,
     otherwise: &str,
 ) -> QueryResult<()> {
-    let (Some(database), Some(digits)) = (name.checked_database(), name.checked_digits()) else {
+    let Some(database) = name.checked_database() else {
         return call(out);
     };
     out.push_sql("IF(CAST(DATABASE() AS BINARY) = ");
     match bound {
         #[cfg(feature = "mysql")]
         Bound::Bytes => out.push_bind_param::<Binary, _>(database.as_bytes())?,
-        Bound::Digits => push_digits(out.reborrow(), digits)?,
+        Bound::Digits => push_digits(out.reborrow(), name.digits_of(database))?,
     }
     out.push_sql(", ");
     call(out.reborrow())?;

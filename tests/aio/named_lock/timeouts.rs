@@ -4,13 +4,13 @@ use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 use diesel_locks::Error;
 use diesel_locks::aio::Lock;
 
-use crate::support::{Admin, Database, Proxy, connection_id, is_mysql, soon, until};
+use crate::support::{Admin, Database, Proxy, connection_id, is_mysql, keep, soon, until};
 
 const LOCK: Lock = Lock::new("slow");
 
 async fn time_out(timeout: Duration, conn: &mut AsyncMysqlConnection) {
     let started = Instant::now();
-    let result = LOCK.timeout(timeout).acquire(conn).await.map(|guard| guard.leak()).map(drop);
+    let result = LOCK.timeout(timeout).acquire(conn).await.map(keep);
     let took = started.elapsed();
     assert!(took >= timeout, "waited {took:?}, less than the timeout of {timeout:?}");
     match result {
@@ -107,7 +107,7 @@ async fn a_time_limit_of_the_session_does_not_cut_a_wait_short_on_mysql() {
         }
     } else {
         conn.batch_execute("SET max_statement_time = 0.3").await.unwrap();
-        let cut = LOCK.acquire(&mut conn).await.map(|guard| guard.leak()).map(drop);
+        let cut = LOCK.acquire(&mut conn).await.map(keep);
         assert!(matches!(cut, Err(Error::Interrupted { .. })), "{cut:?}");
     }
     assert_eq!(Lock::release_all(&mut conn).await.unwrap(), 0);

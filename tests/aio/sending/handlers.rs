@@ -57,9 +57,7 @@ async fn count_exactly(State(app): State<App>) -> Answer {
     let mut conn = app.deadpool.get().await.map_err(text)?;
     let counted: anyhow::Result<u64> = TableLock::new()
         .read_table("work")
-        .with(&mut conn, async |conn| {
-            Ok(number("(SELECT COUNT(*) FROM work)", conn).await?)
-        })
+        .with(&mut conn, async |conn| Ok(number("(SELECT COUNT(*) FROM work)", conn).await?))
         .await;
     counted.map(|rows| rows.to_string()).map_err(text)
 }

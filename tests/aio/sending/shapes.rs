@@ -56,8 +56,12 @@ fn every_call_can_be_sent() {
         sent(guard.transaction(body));
         sent(guard.transaction(async |conn| body(conn).await));
     }
-    fn owned<Conn>(conn: Conn, lock: LockGuard<Conn>, tables: TableLockGuard<Conn>, other: TableLockGuard<Conn>)
-    where
+    fn owned<Conn>(
+        conn: Conn,
+        lock: LockGuard<Conn>,
+        tables: TableLockGuard<Conn>,
+        other: TableLockGuard<Conn>,
+    ) where
         Conn: DerefMut<Target = AsyncMysqlConnection> + Send + 'static,
     {
         spawned(LOCK_STATIC.acquire_owned(conn));
@@ -75,7 +79,11 @@ fn every_call_can_be_sent() {
 }
 
 /// Captures by reference and by value, of things that are changed and returned.
-async fn captures(mut conn: AsyncMysqlConnection, id: i32, names: Vec<String>) -> QueryResult<usize> {
+async fn captures(
+    mut conn: AsyncMysqlConnection,
+    id: i32,
+    names: Vec<String>,
+) -> QueryResult<usize> {
     let by_reference = HashMap::from([(id, names.clone())]);
     let mut counted = 0;
     LOCK.with(&mut conn, async |conn| {
@@ -180,7 +188,8 @@ async fn calls_generic(mut conn: AsyncMysqlConnection) -> QueryResult<i32> {
 
 /// A trait of the caller's whose futures can be sent.
 trait Job: Sync {
-    fn run(&self, conn: &mut AsyncMysqlConnection) -> impl Future<Output = QueryResult<i32>> + Send;
+    fn run(&self, conn: &mut AsyncMysqlConnection)
+    -> impl Future<Output = QueryResult<i32>> + Send;
 }
 
 struct Nightly {
@@ -193,7 +202,10 @@ impl Job for Nightly {
     }
 }
 
-async fn run_job<J: Job>(job: Arc<J>, pool: bb8::Pool<AsyncMysqlConnection>) -> anyhow::Result<i32> {
+async fn run_job<J: Job>(
+    job: Arc<J>,
+    pool: bb8::Pool<AsyncMysqlConnection>,
+) -> anyhow::Result<i32> {
     let mut conn = pool.get().await?;
     Ok(job.run(&mut conn).await?)
 }
