@@ -18,6 +18,7 @@ documents! {
     lock_sets: "../docs/lock-sets.md",
     table_locks: "../docs/table-locks.md",
     attributes: "../docs/attributes.md",
+    asynchronous: "../docs/async.md",
     connections: "../docs/connections.md",
     errors: "../docs/errors.md",
     testing: "../docs/testing.md",

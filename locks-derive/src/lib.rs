@@ -112,6 +112,10 @@ pub fn lockable_table(input: TokenStream) -> TokenStream {
 /// - `without_timeout`: waits for as long as it takes.
 /// - `if_busy = Ok(())`: does not wait. If another connection holds the lock, the function returns
 ///   this value, which is evaluated only then.
+/// - `hold_at_least = 10`: if the body succeeds, keeps the lock until this long after it was acquired,
+///   in seconds or as a `Duration`; with `if_busy`, for a short job that many machines start at almost
+///   the same time. See
+///   [`Lock::hold_at_least`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.hold_at_least).
 /// - `conn = self.conn`: the connection. The default is the argument named `conn`, or the only
 ///   argument whose type is `&mut` to a type with a name that ends in `Connection`, or to a type
 ///   parameter with such a bound. See [below](#the-connection).

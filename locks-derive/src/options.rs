@@ -51,13 +51,8 @@ pub(crate) struct Timeout(Expr);
 
 impl Timeout {
     pub(crate) fn checked(given: Keyed<Expr>, faults: &mut Faults) -> Self {
-        if let Expr::Unary(negative) = &given.value {
-            if matches!(negative.op, UnOp::Neg(_)) && is_number(&negative.expr) {
-                let message = "a timeout cannot be negative";
-                let help = "`timeout = 0` acquires the lock only if it is free";
-                faults.add(fault(negative, message, help));
-            }
-        }
+        let help = "`timeout = 0` acquires the lock only if it is free";
+        refuse_negative(&given.value, "a timeout", help, faults);
         Self(given.value)
     }
 
@@ -67,6 +62,15 @@ impl Timeout {
         // If it is neither a number nor a `Duration`, the compiler marks the user's tokens.
         let timeout = quote_spanned!(value.span()=> timeout);
         quote!(.timeout(#root::__private::#timeout(#value)))
+    }
+}
+
+/// Refuses a negative literal.
+pub(crate) fn refuse_negative(value: &Expr, what: &str, help: &str, faults: &mut Faults) {
+    if let Expr::Unary(negative) = value {
+        if matches!(negative.op, UnOp::Neg(_)) && is_number(&negative.expr) {
+            faults.add(fault(negative, format!("{what} cannot be negative"), help));
+        }
     }
 }
 

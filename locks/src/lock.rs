@@ -7,6 +7,7 @@ mod guard;
 pub(crate) mod hold;
 mod holder;
 pub(crate) mod inspect;
+mod minimum;
 pub(crate) mod release;
 pub(crate) mod resolve;
 #[cfg(feature = "mysql")]
@@ -82,6 +83,7 @@ pub struct Lock<'n> {
     timeout: Timeout,
     prefix: Prefix<&'n str>,
     shortened: bool,
+    at_least: Duration,
 }
 
 /// What goes before the name.
@@ -103,6 +105,7 @@ impl<'n> Lock<'n> {
             timeout: Timeout::After(Self::DEFAULT_TIMEOUT),
             prefix: Prefix::CurrentDatabase,
             shortened: false,
+            at_least: Duration::ZERO,
         }
     }
 
@@ -160,6 +163,41 @@ impl<'n> Lock<'n> {
     /// same on both servers. Shorter names stay as they are.
     pub const fn shortened(mut self) -> Self {
         self.shortened = true;
+        self
+    }
+
+    /// Holds the lock for at least this long after it was acquired, if the work under it succeeds: for
+    /// a short job that many machines start at almost the same time.
+    ///
+    /// A job of a few milliseconds has released its lock before the last machine starts, which then
+    /// runs it once more. Choose a time that is longer than the starts are apart, and shorter than the
+    /// time to the next run. It is for calls that do not wait: one that waits, such as
+    /// [`with`](#method.with), gets the lock afterward.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use diesel::prelude::*;
+    /// use diesel_locks::Lock;
+    ///
+    /// const DIGEST: Lock = Lock::new("digest").hold_at_least(Duration::from_secs(10));
+    ///
+    /// # fn send_digest(_: &mut MysqlConnection) -> QueryResult<()> { Ok(()) }
+    /// fn digest(conn: &mut MysqlConnection) -> QueryResult<bool> {
+    ///     // `None` on every machine but one.
+    ///     Ok(DIGEST.try_with(conn, |conn| send_digest(conn))?.is_some())
+    /// }
+    /// ```
+    ///
+    /// Closures, functions with an attribute, and the guard's `release` wait for the rest of the time
+    /// before they release the lock; after a transaction was committed. A body that fails or panics
+    /// releases the lock immediately, so that another machine can try, and so does dropping a guard.
+    ///
+    /// While it waits, the connection and the thread are occupied. It is the server that sleeps, so the
+    /// session is not idle, and no `wait_timeout` ends it. `KILL QUERY` does not end the wait. If the
+    /// connection is lost, so is the lock; the server notices that within five seconds.
+    pub const fn hold_at_least(mut self, time: Duration) -> Self {
+        self.at_least = time;
         self
     }
 }

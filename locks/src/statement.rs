@@ -21,7 +21,7 @@ pub(crate) trait Statement {
     /// The text of a statement that Diesel caches.
     #[cfg_attr(
         not(feature = "mysql"),
-        expect(dead_code, reason = "diesel-async's driver runs failed statements again")
+        expect(dead_code, reason = "the other driver runs it again")
     )]
     fn text(&self) -> Option<Text>;
 }

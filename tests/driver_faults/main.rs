@@ -4,6 +4,8 @@
 // Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod awaited;
+
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 mod imports;
 mod layout;
+mod oldest_rust;
 mod tokens;
 
 use std::path::PathBuf;

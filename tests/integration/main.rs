@@ -11,10 +11,12 @@ mod named_lock {
     mod databases;
     mod deadlocks;
     mod guard_transactions;
+    mod hold_at_least;
     mod in_database;
     mod kill_storms;
     mod kills;
     mod lost_connections;
+    mod migrations;
     mod names;
     mod owned_guards;
     mod random_names;

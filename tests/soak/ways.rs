@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
-use diesel_locks::{Error, Lock, TableLock};
+use diesel_locks::{Error, Lock, LockSet, TableLock};
 
 use crate::job::Job;
 
@@ -14,6 +14,8 @@ pub(crate) struct Wanted<'n> {
     pub(crate) lock: Lock<'n>,
     /// A second lock for nesting, with a short timeout.
     pub(crate) second: Lock<'n>,
+    /// Both of them, with the timeout of the first.
+    pub(crate) set: LockSet,
     pub(crate) tables: TableLock,
 }
 
@@ -39,7 +41,7 @@ const fn way(name: &'static str, end: End, run: Run) -> Way {
     Way { name, end, run }
 }
 
-pub(crate) const NAMED: [Way; 10] = [
+pub(crate) const NAMED: [Way; 12] = [
     way("with", End::Done, |want, mut conn, job| {
         want.lock.with(&mut conn, |conn| job.body(conn)).map(|()| Some(conn))
     }),
@@ -94,6 +96,15 @@ pub(crate) const NAMED: [Way; 10] = [
         job.body(&mut guard)?;
         guard.release()?;
         Ok(Some(conn))
+    }),
+    way("set", End::Done, |want, mut conn, job| {
+        let mut guard = want.set.acquire(&mut conn)?;
+        job.body(&mut guard)?;
+        guard.release()?;
+        Ok(Some(conn))
+    }),
+    way("set: transaction", End::Committed, |want, mut conn, job| {
+        want.set.transaction(&mut conn, |conn| job.body(conn)).map(|()| Some(conn))
     }),
 ];
 

@@ -71,9 +71,10 @@ impl Worker<'_> {
         let (name, tables) = (scene::name(number), TableLock::new().write_table(fence.as_str()));
         // A different lock: after a kill it is unknown how often a lock is still held.
         let second = scene::name((number + random.usize(1..locks)) % locks);
-        let lock = Lock::new(&name);
+        let (lock, set) = (Lock::new(&name), Lock::all([&name, &second]));
         let wanted = Wanted {
             lock: timeout.map_or(lock.without_timeout(), |timeout| lock.timeout(timeout)),
+            set: timeout.map_or(set.clone().without_timeout(), |timeout| set.timeout(timeout)),
             second: Lock::new(&second).timeout(Duration::from_millis(50)),
             tables: timeout.map_or(tables.clone(), |timeout| tables.timeout(timeout)),
         };

@@ -34,3 +34,26 @@ pub(crate) fn demo(
         Err("the lock did not keep the processes apart".into())
     }
 }
+
+pub(crate) fn demo_digest(
+    server: &str,
+    processes: usize,
+    hold_at_least: u64,
+) -> Result<(), Box<dyn Error>> {
+    let scratch = Scratch::create(server, "digest_demo")?;
+    let seconds = hold_at_least.to_string();
+    let arguments = ["digest", "--hold-at-least", &seconds];
+    let workers = Workers::start(processes, &scratch.url(), &arguments, &[])?;
+    let (mut sent, mut stood_aside) = (0, 0);
+    // The one that has sent it still holds the lock when all others have ended, and is then stopped.
+    while sent + stood_aside < processes {
+        let Some((number, line)) = workers.next_line() else {
+            return Err("a process has failed".into());
+        };
+        println!("process {}: {line}", number + 1);
+        sent += usize::from(line == "sent the digest");
+        stood_aside += usize::from(line == "stood aside");
+    }
+    println!("{sent} sent the digest, {stood_aside} stood aside");
+    if sent == 1 { Ok(()) } else { Err(format!("the digest was sent {sent} times").into()) }
+}

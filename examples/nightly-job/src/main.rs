@@ -3,8 +3,12 @@
 //! `run` is what cron starts everywhere. The holder of the lock makes the report of the day; the
 //! others wait, find the report, and stand aside. If the holder dies, the server releases its lock,
 //! and the next one makes the report. `demo` shows that with processes.
+//!
+//! `digest` is a job of a few milliseconds, which no table says is done. Its lock is held for some
+//! seconds, so that machines that start a little later stand aside, too. `demo-digest` shows that.
 
 mod demo;
+mod digest;
 mod report;
 
 use std::error::Error;
@@ -50,6 +54,22 @@ enum Command {
         #[arg(long)]
         kill_the_winner: bool,
     },
+    /// Send a digest, unless another machine is sending it or has just sent it
+    Digest {
+        /// Keep the lock for at least this long
+        #[arg(long, value_name = "SECONDS", default_value = "10")]
+        hold_at_least: u64,
+    },
+    /// Start many processes at once, and fail unless exactly one of them sends the digest
+    DemoDigest {
+        /// How many
+        #[arg(long, value_name = "N", default_value = "8")]
+        processes: usize,
+
+        /// Keep the lock for at least this long; 0 to see what happens without it
+        #[arg(long, value_name = "SECONDS", default_value = "60")]
+        hold_at_least: u64,
+    },
 }
 
 /// How a run ended.
@@ -66,6 +86,10 @@ fn main() -> ExitCode {
         Command::Run { patience, work } => run(&options.database_url, patience, work),
         Command::Demo { processes, kill_the_winner } => {
             demo::demo(&options.database_url, processes, kill_the_winner)
+        }
+        Command::Digest { hold_at_least } => digest(&options.database_url, hold_at_least),
+        Command::DemoDigest { processes, hold_at_least } => {
+            demo::demo_digest(&options.database_url, processes, hold_at_least)
         }
     };
     match ended {
@@ -89,6 +113,14 @@ fn run(url: &str, patience: u64, work: u32) -> Result<(), Box<dyn Error>> {
             println!("stood aside: connection {holder} is working");
         }
         Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn digest(url: &str, hold_at_least: u64) -> Result<(), Box<dyn Error>> {
+    let mut conn = MysqlConnection::establish(url)?;
+    if !digest::send(&mut conn, Duration::from_secs(hold_at_least))? {
+        println!("stood aside");
     }
     Ok(())
 }

@@ -31,6 +31,12 @@ fn another_job_makes_the_report_if_the_first_is_killed() {
 }
 
 #[test]
+fn one_of_eight_sends_the_digest_although_it_takes_a_few_milliseconds() {
+    let output = output_of(&["demo-digest"]);
+    assert!(output.contains("1 sent the digest, 7 stood aside"), "{output}");
+}
+
+#[test]
 fn an_unreachable_server_is_an_error() {
     let output = run(&["--database-url", "mysql://root@127.0.0.1:1/", "demo"]);
     assert_eq!(output.status.code(), Some(1));

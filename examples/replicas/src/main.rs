@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use diesel::migration::MigrationSource;
-use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel_locks::with_lock;
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{
+    EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations,
+};
 
 /// MySQL commits each statement that changes a table by itself, so a migration that was cut short
 /// leaves its first statements done: these can be run again (`IF NOT EXISTS`).
@@ -80,21 +80,20 @@ fn start(url: &str, crash: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs the pending migrations one after the other, and returns their versions.
+/// Runs the pending migrations under the lock, and returns their versions.
 #[with_lock("schema-migrations", timeout = PATIENCE)]
 fn migrate(
     conn: &mut MysqlConnection,
     crash: bool,
 ) -> Result<Vec<String>, Box<dyn Error + Send + Sync>> {
-    let all = MigrationSource::<Mysql>::migrations(&MIGRATIONS)?;
-    let mut done = Vec::new();
-    while conn.has_pending_migration(MIGRATIONS)? {
-        println!("migrating, {} of {}", conn.applied_migrations()?.len() + 1, all.len());
-        done.push(conn.run_next_migration(MIGRATIONS)?.to_string());
-        if crash {
-            println!("crashing");
-            std::process::abort();
-        }
+    // Prints the name of each one. Without that it is `conn.run_pending_migrations(MIGRATIONS)?`.
+    let mut harness = HarnessWithOutput::write_to_stdout(conn);
+    if crash {
+        harness.run_next_migration(MIGRATIONS)?;
+        println!("crashing");
+        std::process::abort();
     }
-    Ok(done)
+    // They borrow the connection.
+    let versions = harness.run_pending_migrations(MIGRATIONS)?;
+    Ok(versions.iter().map(ToString::to_string).collect())
 }

@@ -22,7 +22,7 @@ fn output_of(args: &[&str]) -> String {
 fn one_of_eight_replicas_migrates() {
     let output = output_of(&["demo"]);
     assert!(output.contains("1 migrated, 7 found nothing to do"), "{output}");
-    assert_eq!(output.matches("migrating, ").count(), 3, "{output}");
+    assert_eq!(output.matches("Running migration ").count(), 3, "{output}");
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn the_next_replica_continues_where_one_crashed() {
     assert!(output.contains("crashing"), "{output}");
     assert!(output.contains("1 migrated, 7 found nothing to do"), "{output}");
     // No migration ran twice.
-    assert_eq!(output.matches("migrating, ").count(), 3, "{output}");
+    assert_eq!(output.matches("Running migration ").count(), 3, "{output}");
 }
 
 #[test]

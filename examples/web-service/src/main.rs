@@ -14,12 +14,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use clap::Parser;
-use diesel::mysql::MysqlConnection;
-use diesel::r2d2::{ConnectionManager, Pool};
+use diesel_async::AsyncMysqlConnection;
+use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::pooled_connection::deadpool::Pool;
 
 use crate::charge::{ChargeError, charge};
 
-type MysqlPool = Pool<ConnectionManager<MysqlConnection>>;
+type MysqlPool = Pool<AsyncMysqlConnection>;
 
 #[derive(Debug, Parser)]
 #[command(name = "web-service", version, about = "Charges customers, each once")]
@@ -28,22 +29,25 @@ struct Options {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
 
+    /// Adds this many customers, who owe 1200 cents each
+    #[arg(long, value_name = "N", default_value = "0")]
+    customers: i32,
+
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
     /// Connections to the database
     #[arg(long, value_name = "N", default_value = "10")]
-    connections: u32,
+    connections: usize,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let pool = Pool::builder()
-        .max_size(options.connections)
-        .build(ConnectionManager::new(options.database_url))?;
-    charge::create_tables(&mut *pool.get()?)?;
+    let manager = AsyncDieselConnectionManager::new(options.database_url);
+    let pool: MysqlPool = Pool::builder(manager).max_size(options.connections).build()?;
+    charge::set_up(&mut *pool.get().await?, options.customers).await?;
     let service = Router::new().route("/customers/{id}/charge", post(handle)).with_state(pool);
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
     println!("listening on {}", listener.local_addr()?);
@@ -52,10 +56,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn handle(State(pool): State<MysqlPool>, Path(customer_id): Path<i32>) -> Response {
-    // Diesel's connection blocks, and so does waiting for a lock.
-    let charged = tokio::task::spawn_blocking(move || {
-        let mut conn = pool.get().map_err(ChargeError::NoConnection)?;
-        charge(&mut conn, customer_id)
+    // In a task, because the future of a handler is dropped when its client hangs up. The lock would be
+    // released then, between the call of the provider and its record.
+    let charged = tokio::spawn(async move {
+        let mut conn = pool.get().await.map_err(ChargeError::NoConnection)?;
+        charge(&mut conn, customer_id).await
     });
     match charged.await {
         Ok(Ok(cents)) => (StatusCode::OK, format!("charged {cents} cents\n")).into_response(),

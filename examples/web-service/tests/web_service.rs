@@ -105,7 +105,7 @@ fn no_customer_is_charged_twice_and_the_connections_come_back_clean() {
         .batch_execute("INSERT INTO customers VALUES (1, 1200), (2, 3400), (3, 0)")
         .unwrap();
 
-    // Somebody else is at customer 1.
+    // Another connection holds the lock of customer 1.
     let name = format!("{}.invoice-1", service.database);
     assert_eq!(service.number(&format!("GET_LOCK('{name}', 0)")), 1);
     let answers = service.charge_at_once();

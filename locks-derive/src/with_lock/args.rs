@@ -12,10 +12,11 @@ use crate::options::{self, Options, TWICE};
 
 pub(crate) const ATTRIBUTE: &str = "with_lock";
 pub(crate) const FORM: &str = "#[with_lock(\"nightly-report\")]";
-pub(super) const VALID_OPTIONS: [&str; 9] = [
+pub(super) const VALID_OPTIONS: [&str; 10] = [
     "timeout",
     "without_timeout",
     "if_busy",
+    "hold_at_least",
     "conn",
     "transaction",
     "in_database",
@@ -32,6 +33,7 @@ pub(crate) struct Args {
     pub(crate) options: Options,
     pub(super) in_database: Option<Keyed<Expr>>,
     pub(super) if_busy: Option<Keyed<Expr>>,
+    pub(super) hold_at_least: Option<Keyed<Expr>>,
     pub(super) without_timeout: Option<Ident>,
     pub(crate) transaction: Option<Ident>,
     pub(super) server_wide: Option<Ident>,
@@ -105,6 +107,10 @@ impl Args {
             let what = "the value to return if the lock is busy";
             let value = value(input, &key, what, "if_busy = Ok(())")?;
             set(&mut self.if_busy, Keyed { key, value }, TWICE)
+        } else if key == "hold_at_least" {
+            let what = "a number of seconds or a `Duration`";
+            let value = value(input, &key, what, "hold_at_least = 10")?;
+            set(&mut self.hold_at_least, Keyed { key, value }, TWICE)
         } else {
             self.options.read(key, input)
         }
@@ -143,7 +149,8 @@ impl Args {
 }
 
 fn is_option(input: ParseStream<'_>) -> bool {
-    is_key_of(input, &options::NAMES) || is_key_of(input, &["in_database", "if_busy"])
+    is_key_of(input, &options::NAMES)
+        || is_key_of(input, &["in_database", "if_busy", "hold_at_least"])
 }
 
 /// The right form of a name that is not a literal.

@@ -5,7 +5,7 @@ use syn::{Expr, Ident, LitStr};
 use super::args::{ATTRIBUTE, Args, FORM, FormatArgument, VALID_OPTIONS};
 use super::format::Format;
 use crate::diagnostic::{Faults, fault, looks_like, unknown};
-use crate::options::Timeout;
+use crate::options::{Timeout, refuse_negative};
 use crate::root::Root;
 
 pub(crate) struct NamedLock {
@@ -13,6 +13,7 @@ pub(crate) struct NamedLock {
     pub(super) name: Name,
     pub(super) database: Database,
     pub(super) wait: Wait,
+    pub(super) hold_at_least: Option<Box<Expr>>,
     pub(super) is_shortened: bool,
     pub(super) is_transaction: bool,
 }
@@ -59,11 +60,17 @@ impl Args {
             (None, None, Some(_)) => Wait::WithoutTimeout,
             (None, None, None) => Wait::Default,
         };
+        let hold_at_least = self.hold_at_least.map(|given| {
+            let help = "`hold_at_least = 0` releases the lock immediately";
+            refuse_negative(&given.value, "a time", help, faults);
+            Box::new(given.value)
+        });
         Some(NamedLock {
             root: Root::new(self.options.root),
             name: name(self.name?, self.arguments, faults),
             database,
             wait,
+            hold_at_least,
             is_shortened: self.shortened.is_some(),
             is_transaction: self.transaction.is_some(),
         })

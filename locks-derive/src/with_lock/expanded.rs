@@ -23,6 +23,11 @@ impl NamedLock {
             Wait::WithoutTimeout => quote_spanned!(site=> .without_timeout()),
             Wait::Default | Wait::None(_) => TokenStream::new(),
         };
+        let at_least = self.hold_at_least.as_ref().map(|value| {
+            // If it is neither a number nor a `Duration`, the compiler marks the user's tokens.
+            let duration = quote_spanned!(value.span()=> timeout);
+            quote_spanned!(site=> .hold_at_least(#root::__private::#duration(#value)))
+        });
         let database = match &self.database {
             Database::OfConnection => TokenStream::new(),
             Database::Named(database) => {
@@ -33,7 +38,7 @@ impl NamedLock {
             Database::ServerWide => quote_spanned!(site=> .server_wide()),
         };
         let shortened = self.is_shortened.then(|| quote_spanned!(site=> .shortened()));
-        quote_spanned!(site=> #root::__private::Lock::new(#name) #wait #database #shortened)
+        quote_spanned!(site=> #root::__private::Lock::new(#name) #wait #at_least #database #shortened)
     }
 
     pub(crate) fn acquire(&self) -> &'static str {

@@ -1,11 +1,11 @@
-//! The `timeout = …` of an attribute.
+//! The `timeout = …` and `hold_at_least = …` of an attribute.
 
 use std::time::Duration;
 
-/// What an attribute accepts as a timeout.
+/// What an attribute accepts as a duration.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a number of seconds nor a `Duration`",
-    label = "not a timeout"
+    label = "not a duration"
 )]
 pub trait Seconds {
     /// Negative values and NaN become zero; values that are too large become `Duration::MAX`.

@@ -98,6 +98,13 @@ impl<'n> Lock<'n> {
         Self(self.0.shortened())
     }
 
+    /// The same as [`Lock::hold_at_least`](crate::Lock::hold_at_least). If a future is dropped while it
+    /// waits for the rest of the time, the connection [is closed](crate::aio#cancellation), and the
+    /// lock may be released before that time is over.
+    pub const fn hold_at_least(self, time: Duration) -> Self {
+        Self(self.0.hold_at_least(time))
+    }
+
     /// Acquires the lock, waiting up to the timeout. Dropping the guard, or the future of this call,
     /// [closes the connection](crate::aio#cancellation).
     ///

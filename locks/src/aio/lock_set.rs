@@ -94,6 +94,11 @@ impl LockSet {
         Self(self.0.shortened())
     }
 
+    /// The same as [`LockSet::hold_at_least`](crate::LockSet::hold_at_least).
+    pub fn hold_at_least(self, time: Duration) -> Self {
+        Self(self.0.hold_at_least(time))
+    }
+
     /// Acquires all of the locks, waiting up to the timeout for all of them together. Dropping the
     /// guard, or the future of this call, [closes the connection](crate::aio#cancellation).
     ///

@@ -17,7 +17,7 @@ pub(crate) async fn hold(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<HeldLo
     let span = AcquireSpan::new(KIND, &lock.name, lock.timeout.duration());
     let waited = span.around(wait_for(lock, lock.timeout, conn)).await;
     let held = waited.and_then(|outcome| match outcome {
-        Outcome::Acquired(name) => Ok(HeldLock::one(name)),
+        Outcome::Acquired(name) => Ok(HeldLock::one(name, lock.at_least)),
         Outcome::Busy { name, holder } => Err(timed_out(&name, lock.timeout, holder)),
     });
     span.end(held, |_| "acquired")
@@ -41,7 +41,7 @@ pub(crate) async fn try_hold(
     let span = AcquireSpan::new(KIND, &lock.name, Timeout::ZERO.duration());
     let waited = span.around(wait_for(lock, Timeout::ZERO, conn)).await;
     let held = waited.map(|outcome| match outcome {
-        Outcome::Acquired(name) => Some(HeldLock::one(name)),
+        Outcome::Acquired(name) => Some(HeldLock::one(name, lock.at_least)),
         Outcome::Busy { .. } => None,
     });
     span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })

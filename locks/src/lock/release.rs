@@ -1,6 +1,9 @@
 //! Releases named locks.
 
+use std::time::Duration;
+
 use super::Lock;
+use super::minimum::Minimum;
 use super::resolve::{error_for, inspect, inspect_uncached};
 use super::set::release::{holds_set, list, release_set};
 #[cfg(feature = "mysql")]
@@ -53,9 +56,16 @@ impl Lock<'_> {
 /// The kind of lock, for `tracing`.
 pub(super) const KIND: &str = "named lock";
 
-/// A named lock that some connection holds, under the name by which it was acquired, or a set of them.
+/// A named lock that some connection holds, or a set of them.
 #[derive(Debug)]
-pub(crate) enum HeldLock {
+pub(crate) struct HeldLock {
+    names: Names,
+    minimum: Minimum,
+}
+
+/// The names by which locks were acquired.
+#[derive(Debug)]
+enum Names {
     One(FullName),
     Set {
         /// In the order in which they were acquired.
@@ -66,30 +76,40 @@ pub(crate) enum HeldLock {
 }
 
 impl HeldLock {
-    pub(super) fn one(name: FullName) -> Self {
-        Self::One(name)
+    /// A lock that was acquired just now.
+    pub(super) fn one(name: FullName, at_least: Duration) -> Self {
+        Self { names: Names::One(name), minimum: Minimum::start(at_least) }
     }
 
-    pub(super) fn set(names: Vec<FullName>) -> Self {
+    /// A set that was acquired just now.
+    pub(super) fn set(names: Vec<FullName>, at_least: Duration) -> Self {
+        let minimum = Minimum::start(at_least);
         let text = list(&names);
-        Self::Set { names, text }
+        Self { names: Names::Set { names, text }, minimum }
     }
 
     pub(crate) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        match self {
-            Self::One(name) => {
+        match &self.names {
+            Names::One(name) => {
                 let (_, holder, this) = inspect(name, conn).await?;
                 Ok(holder == Some(this))
             }
-            Self::Set { names, .. } => holds_set(names, conn).await,
+            Names::Set { names, .. } => holds_set(names, conn).await,
         }
+    }
+
+    /// Releases the lock, after the minimum if its work has succeeded.
+    async fn end(&self, succeeded: bool, conn: &mut impl Wire) -> Result<bool, Error> {
+        let waited = if succeeded { self.minimum.wait(self.lock(), conn).await } else { Ok(()) };
+        let was_held = self.release(conn).await;
+        waited.and(was_held)
     }
 
     /// Releases the lock; if that cannot be done, the connection is closed.
     async fn release(&self, conn: &mut impl Wire) -> Result<bool, Error> {
-        match self {
-            Self::One(name) => release_once(name, conn).await,
-            Self::Set { names, .. } => release_set(names, conn).await,
+        match &self.names {
+            Names::One(name) => release_once(name, conn).await,
+            Names::Set { names, .. } => release_set(names, conn).await,
         }
     }
 }
@@ -100,14 +120,18 @@ impl Held for HeldLock {
     }
 
     fn lock(&self) -> &str {
-        match self {
-            Self::One(name) => name.as_str(),
-            Self::Set { text, .. } => text,
+        match &self.names {
+            Names::One(name) => name.as_str(),
+            Names::Set { text, .. } => text,
         }
     }
 
-    async fn end(&self, _: Ending, conn: &mut impl Wire) -> Result<(), Error> {
-        if self.release(conn).await? { Ok(()) } else { Err(not_held(self.lock(), None)) }
+    async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
+        if self.end(ending == Ending::Commit, conn).await? {
+            Ok(())
+        } else {
+            Err(not_held(self.lock(), None))
+        }
     }
 }
 
@@ -143,8 +167,8 @@ impl Held for HeldTransaction {
 
     async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
         let ended = self.transaction.end(ending, self.lock(), conn).await;
-        let released = self.lock.release(conn).await;
         let committed = ended.is_ok() && ending == Ending::Commit;
+        let released = self.lock.end(committed, conn).await;
         ended?;
         if released? { Ok(()) } else { Err(not_held(self.lock(), Some(committed))) }
     }

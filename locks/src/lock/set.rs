@@ -62,6 +62,7 @@ pub struct LockSet {
     timeout: Timeout,
     prefix: Prefix<String>,
     shortened: bool,
+    at_least: Duration,
 }
 
 impl Lock<'_> {
@@ -87,6 +88,7 @@ impl Lock<'_> {
             timeout: Timeout::After(Self::DEFAULT_TIMEOUT),
             prefix: Prefix::CurrentDatabase,
             shortened: false,
+            at_least: Duration::ZERO,
         }
     }
 }
@@ -131,6 +133,12 @@ impl LockSet {
         self
     }
 
+    /// Holds the locks for at least this long after they were acquired: see [`Lock::hold_at_least`].
+    pub const fn hold_at_least(mut self, time: Duration) -> Self {
+        self.at_least = time;
+        self
+    }
+
     /// One of the locks, in this database if the set is in the connection's.
     fn lock<'s>(&'s self, name: &'s str, current: Option<&'s str>) -> Lock<'s> {
         let prefix = match (&self.prefix, current) {
@@ -139,7 +147,7 @@ impl LockSet {
             (Prefix::Database(database), _) => Prefix::Database(database.as_str()),
             (Prefix::None, _) => Prefix::None,
         };
-        Lock { name, timeout: self.timeout, prefix, shortened: self.shortened }
+        Lock { prefix, shortened: self.shortened, ..Lock::new(name) }
     }
 
     fn is_in_current_database(&self) -> bool {

@@ -8,17 +8,15 @@ mod set;
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-#[cfg(feature = "mysql")]
-use diesel::sql_types::Binary;
-use diesel::sql_types::Text as TextType;
 #[cfg(feature = "async")]
 use diesel::sql_types::{BigInt, Nullable, Unsigned};
+use diesel::sql_types::{Binary, Text as TextType};
 
 pub(crate) use self::acquire::Acquire;
 #[cfg(feature = "async")]
 pub(crate) use self::inspect::NumberedInspect;
 pub(crate) use self::inspect::{Inspect, InspectRow};
-pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text};
+pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text, sleep};
 pub(crate) use self::set::{MOST_NAMES, SetFunction, release_leading_as_text, release_set_as_text};
 use super::Text;
 use crate::name::FullName;
@@ -51,7 +49,7 @@ pub(crate) trait LockFunction: Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bound {
     /// As bytes, which the server converts from UTF-8.
-    #[cfg(feature = "mysql")]
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "the other driver has none"))]
     Bytes,
     /// As hexadecimal digits, which are the same in all character sets: diesel-async's driver has no
     /// bytes that the server does not convert from `character_set_client`.
@@ -74,7 +72,6 @@ fn push_checked<'b>(
     };
     out.push_sql("IF(CAST(DATABASE() AS BINARY) = ");
     match bound {
-        #[cfg(feature = "mysql")]
         Bound::Bytes => out.push_bind_param::<Binary, _>(database.as_bytes())?,
         Bound::Digits => push_digits(out.reborrow(), name.digits_of(database))?,
     }
@@ -94,7 +91,6 @@ pub(crate) fn push_name<'b>(
 ) -> QueryResult<()> {
     let push_once = |mut out: AstPass<'_, 'b, Mysql>| {
         match bound {
-            #[cfg(feature = "mysql")]
             Bound::Bytes => {
                 out.push_sql("CONVERT(");
                 out.push_bind_param::<Binary, _>(name.as_bytes())?;

@@ -85,7 +85,8 @@ async fn no_wait_of_more_than_a_minute_is_asked_of_the_server() {
         let acquire = async {
             lock.acquire(&mut conn).await.unwrap().release().await.unwrap();
         };
-        soon("the lock", async { tokio::join!(acquire, release) }).await;
+        let both = Box::pin(async { tokio::join!(acquire, release) });
+        soon("the lock", both).await;
         let seconds = if lock == LOCK.timeout(Duration::from_secs(59)) { 59_i64 } else { 60 };
         let executed = proxy
             .take_packets()

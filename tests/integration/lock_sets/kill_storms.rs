@@ -41,11 +41,12 @@ fn acquire_in_a_storm(set: LockSet, busy: Option<&'static str>) {
                 let held = busy
                     .filter(|_| n % 2 == 0)
                     .map(|busy| Lock::new(busy).without_timeout().acquire(&mut holder).unwrap());
-                let result = if held.is_some() {
-                    set.try_acquire(&mut conn).map(|guard| guard.map(keep))
+                let guard = if held.is_some() {
+                    set.try_acquire(&mut conn)
                 } else {
-                    set.acquire(&mut conn).map(|guard| Some(guard).map(keep))
+                    set.acquire(&mut conn).map(Some)
                 };
+                let result = guard.map(|guard| guard.map(keep));
                 let held_now = match &result {
                     Ok(Some(())) => {
                         acquired += 1;

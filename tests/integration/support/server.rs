@@ -121,6 +121,11 @@ impl Admin {
         until(&format!("connection {id} waits"), || self.is_waiting(id));
     }
 
+    /// Blocks until the connection is in a `SLEEP()`.
+    pub(crate) fn until_sleeping(&mut self, id: u64) {
+        until(&format!("connection {id} sleeps"), || self.is(&process(id, "STATE = 'User sleep'")));
+    }
+
     pub(crate) fn is_waiting(&mut self, id: u64) -> bool {
         self.is(&process(
             id,

@@ -31,4 +31,19 @@ fn root(conn: &mut MysqlConnection) -> QueryResult<()> {
     Ok(())
 }
 
+#[with_lock("nightly", hold_at_least = -10, if_busy = Ok(()))]
+fn negative_minimum(conn: &mut MysqlConnection) -> QueryResult<()> {
+    Ok(())
+}
+
+#[with_lock("nightly", hold_at_least = "10s")]
+fn text_minimum(conn: &mut MysqlConnection) -> QueryResult<()> {
+    Ok(())
+}
+
+#[with_lock("nightly", hold_at_least)]
+fn no_minimum(conn: &mut MysqlConnection) -> QueryResult<()> {
+    Ok(())
+}
+
 fn main() {}

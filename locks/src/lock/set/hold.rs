@@ -17,7 +17,7 @@ pub(crate) async fn hold_set(set: &LockSet, conn: &mut impl Wire) -> Result<Held
     let span = AcquireSpan::new(KIND, set, set.timeout.duration());
     let waited = span.around(acquire_set(set, set.timeout, conn)).await;
     let held = waited.and_then(|outcome| match outcome {
-        Outcome::Acquired(names) => Ok(HeldLock::set(names)),
+        Outcome::Acquired(names) => Ok(HeldLock::set(names, set.at_least)),
         Outcome::Busy { name, holder } => Err(timed_out(&name, set.timeout, holder)),
     });
     span.end(held, |_| "acquired")
@@ -31,7 +31,7 @@ pub(crate) async fn try_hold_set(
     let span = AcquireSpan::new(KIND, set, Timeout::ZERO.duration());
     let waited = span.around(acquire_set(set, Timeout::ZERO, conn)).await;
     let held = waited.map(|outcome| match outcome {
-        Outcome::Acquired(names) => Some(HeldLock::set(names)),
+        Outcome::Acquired(names) => Some(HeldLock::set(names, set.at_least)),
         Outcome::Busy { .. } => None,
     });
     span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })

@@ -1,5 +1,7 @@
 //! `RELEASE_LOCK` and `RELEASE_ALL_LOCKS`.
 
+use std::time::Duration;
+
 use diesel::mysql::Mysql;
 use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
@@ -73,6 +75,12 @@ pub(super) fn literal(name: &FullName) -> String {
     } else {
         literal
     }
+}
+
+/// Keeps the session busy for that long.
+pub(crate) fn sleep(time: Duration) -> String {
+    let microseconds = time.as_nanos().div_ceil(1_000);
+    format!("DO SLEEP({}.{:06})", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
 /// An expression that releases all, and is how many there were.
