@@ -48,7 +48,7 @@ pub(crate) fn keep(guard: LockGuard<&mut AsyncMysqlConnection>) {
 }
 
 #[derive(diesel::QueryableByName)]
-struct Number {
+pub(crate) struct Number {
     #[diesel(sql_type = Unsigned<BigInt>)]
     n: u64,
 }

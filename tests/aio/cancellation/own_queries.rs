@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::kept_connections::Scene;
 use super::probes::{BUSY, work};
-use crate::support::{Admin, Database, Drop, connection_id, number, polled, soon};
+use crate::support::{Admin, Database, Drop, Number, connection_id, number, polled, soon};
 
 const LOCK: Lock = Lock::new("free");
 
@@ -40,8 +40,17 @@ queries! {
     select(conn) {
         work::table.select(work::n).load::<i32>(conn).await
     }
-    select_a_number_like_ours(conn) {
+    select_a_row_like_that_of_in_step(conn) {
         number("1", conn).await
+    }
+    select_a_row_like_that_of_acquire(conn) {
+        let row = "SELECT CAST(1 AS UNSIGNED) AS n, CAST(1 AS SIGNED) AS acquired";
+        diesel::sql_query(row).get_result::<Number>(conn).await
+    }
+    select_a_row_like_that_of_is_held(conn) {
+        let row = "SELECT CAST(1 AS UNSIGNED) AS n, CAST(DATABASE() AS BINARY) AS here, \
+                   CAST(NULL AS UNSIGNED) AS holder, CONNECTION_ID() AS this";
+        diesel::sql_query(row).get_result::<Number>(conn).await
     }
     batch(conn) {
         conn.batch_execute("DO 0").await
@@ -272,6 +281,7 @@ async fn cancel_before(
             query.1(&mut conn).await;
             LOCK.acquire(&mut conn).await.unwrap().release().await.unwrap();
             assert!(BUSY.is_held(&mut conn).await.unwrap());
+            inspect_server(&mut conn).await.unwrap();
         }
         let what = format!(
             "{}, dropped {drop:?} after {polls} polls, warm: {warm}, then {after:?}",
