@@ -12,6 +12,12 @@ use super::kept_connections::Scene;
 use super::probes::{BUSY, work};
 use crate::support::{Admin, Database, Drop, Number, connection_id, number, polled, soon};
 
+diesel::table! {
+    settings (value) {
+        value -> Text,
+    }
+}
+
 const LOCK: Lock = Lock::new("free");
 
 type Query = for<'c> fn(&'c mut AsyncMysqlConnection) -> BoxFuture<'c, ()>;
@@ -36,6 +42,13 @@ queries! {
     }
     insert(conn) {
         diesel::insert_into(work::table).values(work::n.eq(-2)).execute(conn).await
+    }
+    update_with_one_parameter(conn) {
+        diesel::update(settings::table).set(settings::value.eq("own")).execute(conn).await
+    }
+    update_with_two_parameters(conn) {
+        let all = settings::table.filter(settings::value.ne("other"));
+        diesel::update(all).set(settings::value.eq("own")).execute(conn).await
     }
     select(conn) {
         work::table.select(work::n).load::<i32>(conn).await
