@@ -133,6 +133,29 @@ impl Query for Number<'_> {
 
 never_cached!(Number<'_>);
 
+/// How often the client's own number is bound.
+#[cfg(feature = "async")]
+const TIMES: usize = 13;
+
+/// The client's own number, which comes back in the row.
+///
+/// It is bound many times, so that hardly any statement of a program has as many parameters. After a
+/// prepare that was cancelled, the driver (`mysql_async` 0.36) takes its answer for that of the next
+/// prepare, and then runs the program's statement, an `UPDATE` for example, with the parameters of this
+/// one, unless it finds that their number is wrong.
+#[cfg(feature = "async")]
+pub(crate) fn push_client_number<'b>(
+    mut out: AstPass<'_, 'b, Mysql>,
+    number: &'b u64,
+) -> QueryResult<()> {
+    for i in 0..TIMES {
+        out.push_sql(if i == 0 { "CAST(" } else { " | CAST(" });
+        out.push_bind_param::<Unsigned<BigInt>, _>(number)?;
+        out.push_sql(" AS UNSIGNED)");
+    }
+    Ok(())
+}
+
 /// A query that returns the client's own number.
 #[cfg(feature = "async")]
 #[derive(Debug, diesel::query_builder::QueryId)]
@@ -141,9 +164,9 @@ pub(crate) struct Echo(pub(crate) u64);
 #[cfg(feature = "async")]
 impl QueryFragment<Mysql> for Echo {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT CAST(");
-        out.push_bind_param::<Unsigned<BigInt>, _>(&self.0)?;
-        out.push_sql(" AS UNSIGNED) LIMIT 1");
+        out.push_sql("SELECT ");
+        push_client_number(out.reborrow(), &self.0)?;
+        out.push_sql(" LIMIT 1");
         Ok(())
     }
 }

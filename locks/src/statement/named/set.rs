@@ -177,10 +177,12 @@ pub(crate) fn release_leading_as_text(names: &[FullName]) -> String {
             "IF(IS_USED_LOCK({name}) = CONNECTION_ID(), RELEASE_LOCK({name}) + {calls}, 0)"
         );
     }
-    match names.first().and_then(FullName::checked_digits) {
-        Some(database) => {
-            format!("DO IF(CAST(DATABASE() AS BINARY) = X'{database}', {calls}, NULL)")
-        }
+    let checked = |name: &FullName| {
+        let database = name.checked_database()?;
+        Some(format!("CAST(DATABASE() AS BINARY) = X'{}'", name.digits_of(database)))
+    };
+    match names.first().and_then(checked) {
+        Some(is_checked) => format!("DO IF({is_checked}, {calls}, NULL)"),
         None => format!("DO {calls}"),
     }
 }
