@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 use std::{env, io, thread};
 
 /// Several processes of the current program, killed with this value.
@@ -19,12 +20,26 @@ impl Workers {
     ///
     /// If a process cannot be started.
     pub fn start(count: usize, url: &str, args: &[&str], first: &[&str]) -> io::Result<Self> {
+        Self::start_each((0..count).map(|number| {
+            let first = if number == 0 { first } else { &[] };
+            (url.to_owned(), [args, first].concat())
+        }))
+    }
+
+    /// Starts a process for each URL and its arguments.
+    ///
+    /// # Errors
+    ///
+    /// If a process cannot be started.
+    pub fn start_each<'a>(
+        processes: impl IntoIterator<Item = (String, Vec<&'a str>)>,
+    ) -> io::Result<Self> {
         let (sender, lines) = channel();
         let mut workers = Self { children: Vec::new(), lines };
-        for number in 0..count {
+        for (number, (url, args)) in processes.into_iter().enumerate() {
             let mut command = Command::new(env::current_exe()?);
-            command.args(args).args(if number == 0 { first } else { &[] });
-            let mut child = command.env("DATABASE_URL", url).stdout(Stdio::piped()).spawn()?;
+            let command = command.args(args).env("DATABASE_URL", url);
+            let mut child = command.stdout(Stdio::piped()).spawn()?;
             let output = child.stdout.take();
             workers.children.push(child);
             let sender = sender.clone();
@@ -45,6 +60,23 @@ impl Workers {
     #[must_use]
     pub fn next_line(&self) -> Option<(usize, String)> {
         self.lines.recv().ok()
+    }
+
+    /// The same as [`next_line`](Self::next_line), and `None` also if none comes in time.
+    #[must_use]
+    pub fn next_line_within(&self, time: Duration) -> Option<(usize, String)> {
+        self.lines.recv_timeout(time).ok()
+    }
+
+    /// Sends a signal to one process: `STOP`, or `CONT`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be sent.
+    pub fn signal(&self, number: usize, signal: &str) -> io::Result<()> {
+        let id = self.children[number].id();
+        let status = Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other("kill has failed")) }
     }
 
     /// Kills one process, which gets no chance to clean up.

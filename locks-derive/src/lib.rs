@@ -127,6 +127,10 @@ pub fn lockable_table(input: TokenStream) -> TokenStream {
 ///   connection's; an expression of type `&str`.
 /// - `server_wide`: does not prefix the lock's name.
 /// - `shortened`: shortens a name that is too long for the server.
+/// - `fenced`: draws a fencing token, as
+///   [`Lock::fenced`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.fenced)
+///   does. With `transaction` the work is committed only if no later holder has begun.
+/// - `fenced_in = "shop"`: the same, with the tokens in this database; an expression of type `&str`.
 /// - `crate = path`: the path of `diesel_locks`, for crates that re-export it.
 ///
 /// # The connection

@@ -89,6 +89,23 @@ pub enum Error {
         lock: String,
     },
 
+    /// A transaction under a [fenced](crate::Lock::fenced) lock found that a later holder has begun:
+    /// this one has lost the lock without noticing, or another node of a cluster has granted it too.
+    ///
+    /// Everything has been rolled back. Acquire the lock again, and start over with what the later
+    /// holder has written.
+    #[non_exhaustive]
+    #[error(
+        "a later holder of {lock} has begun, so the transaction with the fencing token {token} was \
+         rolled back: acquire the lock again and start over"
+    )]
+    Superseded {
+        /// The full name of the lock.
+        lock: String,
+        /// The token that is no longer the last one.
+        token: u64,
+    },
+
     /// The connection to the server is lost, and every lock with it.
     #[error("the connection to the server was lost, and every lock with it")]
     ConnectionLost(#[source] DieselError),
@@ -162,8 +179,9 @@ impl fmt::Display for OpenTransaction {
                  transactions under the lock"
             }
             Self::Test => {
-                "one of Diesel's test transactions is open on this connection, and `LOCK TABLES` \
-                 would commit it: use a connection without `begin_test_transaction` for this test"
+                "one of Diesel's test transactions is open on this connection, and a table lock or a \
+                 fenced lock would commit it: use a connection without `begin_test_transaction` for \
+                 this test"
             }
             Self::LeftByBody => {
                 "the body left a transaction open, so everything was rolled back: commit or roll \

@@ -2,11 +2,14 @@
 
 #[cfg(feature = "mysql")]
 mod acquire;
+pub(crate) mod fence;
 #[cfg(feature = "mysql")]
 mod guard;
 pub(crate) mod hold;
 mod holder;
 pub(crate) mod inspect;
+#[cfg(feature = "mysql")]
+mod keep_alive;
 mod minimum;
 pub(crate) mod release;
 pub(crate) mod resolve;
@@ -17,9 +20,12 @@ mod wait;
 
 use std::time::Duration;
 
+use self::fence::Fencing;
 #[cfg(feature = "mysql")]
 pub use self::guard::LockGuard;
 pub use self::holder::{Holder, Waiter};
+#[cfg(feature = "mysql")]
+pub use self::keep_alive::KeptLock;
 pub(crate) use self::release::{HeldLock, HeldTransaction};
 pub use self::set::LockSet;
 use crate::timeout::Timeout;
@@ -84,6 +90,7 @@ pub struct Lock<'n> {
     prefix: Prefix<&'n str>,
     shortened: bool,
     at_least: Duration,
+    fencing: Fencing<'n>,
 }
 
 /// What goes before the name.
@@ -106,6 +113,7 @@ impl<'n> Lock<'n> {
             prefix: Prefix::CurrentDatabase,
             shortened: false,
             at_least: Duration::ZERO,
+            fencing: Fencing::Off,
         }
     }
 

@@ -19,23 +19,25 @@ pub(crate) struct FullName {
     text: String,
     digits: OnceLock<String>,
     shortened: bool,
-    /// How long the database in front is that the server is to check before it uses the name.
-    checked: Option<usize>,
+    /// How long the database in front is.
+    database: Option<usize>,
+    /// Whether the server is to check the database before it uses the name.
+    is_checked: bool,
 }
 
 impl FullName {
     pub(crate) fn server_wide(name: &str, shorten: bool) -> Self {
-        Self::new(name.to_owned(), None, shorten)
+        Self::new(name.to_owned(), None, false, shorten)
     }
 
     /// In a database that the caller names: the server need not check it.
     pub(crate) fn in_database(database: &str, name: &str, shorten: bool) -> Self {
-        Self::new([database, ".", name].concat(), None, shorten)
+        Self::new([database, ".", name].concat(), Some(database.len()), false, shorten)
     }
 
     /// In the connection's database, if that is this one.
     pub(crate) fn in_current(database: &str, name: &str, shorten: bool) -> Self {
-        Self::new([database, ".", name].concat(), Some(database.len()), shorten)
+        Self::new([database, ".", name].concat(), Some(database.len()), true, shorten)
     }
 
     /// With the database that was seen last. Before any was seen this matches none, since no
@@ -45,10 +47,10 @@ impl FullName {
         Self::in_current(&database, name, shorten)
     }
 
-    fn new(text: String, checked: Option<usize>, shorten: bool) -> Self {
+    fn new(text: String, database: Option<usize>, is_checked: bool, shorten: bool) -> Self {
         let is_long = || text.len() > MOST_BYTES || text.chars().count() > MOST_CHARACTERS;
         let shortened = shorten && is_long();
-        Self { text, digits: OnceLock::new(), shortened, checked }
+        Self { text, digits: OnceLock::new(), shortened, database, is_checked }
     }
 
     pub(crate) fn remember_database(database: &str) {
@@ -64,7 +66,7 @@ impl FullName {
 
     /// The name for good, whatever database the connection uses later.
     pub(crate) fn settle(mut self) -> Self {
-        self.checked = None;
+        self.is_checked = false;
         self
     }
 
@@ -96,8 +98,13 @@ impl FullName {
         self.shortened
     }
 
+    /// The database in front, unless the name is server-wide.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.database.map(|length| &self.text[..length])
+    }
+
     pub(crate) fn checked_database(&self) -> Option<&str> {
-        self.checked.map(|length| &self.text[..length])
+        self.database().filter(|_| self.is_checked)
     }
 }
 

@@ -11,6 +11,16 @@ use crate::wire::Wire;
 pub(crate) struct ServerError {
     error: DieselError,
     pub(crate) kind: ErrorKind,
+    number: Option<u64>,
+}
+
+/// Why a statement cannot use a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TableFault {
+    /// It, its database or one of its columns does not exist.
+    Missing,
+    /// The user lacks a privilege on it.
+    Denied,
 }
 
 /// What an error means for a lock.
@@ -44,7 +54,7 @@ pub(crate) enum ErrorKind {
     /// The user lacks a privilege, or a view's definer is unknown: MySQL also says so of a statement
     /// that is killed while it waits to check privileges, which others are changing. Measured on 9.7.
     Unchecked,
-    /// `lock_wait_timeout` was reached.
+    /// `lock_wait_timeout` or `innodb_lock_wait_timeout` was reached, or `NOWAIT` did not wait.
     WaitTimeout,
     Other,
     /// The connection lives, but the server could not be asked: `KILL QUERY` may have struck again.
@@ -67,7 +77,7 @@ impl From<u64> for ErrorKind {
             // Database, table and user lock names; bytes that are no name's characters.
             1102 | 1103 | 3057 | 1300 => Self::NameRefused,
             1105 | 1235 => Self::StrictMode,
-            1205 => Self::WaitTimeout,
+            1205 | 3572 => Self::WaitTimeout,
             // MariaDB's, and that of tables; that of MySQL's named locks.
             1213 | 3058 => Self::Deadlock,
             // MySQL's, MariaDB's: see `REFUSE_OPEN`.
@@ -90,15 +100,16 @@ impl ServerError {
     pub(crate) async fn diagnose(error: DieselError, conn: &mut impl Wire) -> Self {
         let error = match Error::from(error) {
             Error::ConnectionLost(error) => {
-                return Self { error, kind: ErrorKind::ConnectionLost };
+                return Self { error, kind: ErrorKind::ConnectionLost, number: None };
             }
             error => DieselError::from(error),
         };
         if !matches!(error, DieselError::DatabaseError(..)) {
             // Diesel's own: the server may never have heard of it.
-            return Self { error, kind: ErrorKind::Other };
+            return Self { error, kind: ErrorKind::Other, number: None };
         }
-        let kind = match error_number(conn).await {
+        let number = error_number(conn).await;
+        let kind = match number {
             Ok(Some(number)) => number.into(),
             Ok(None) => ErrorKind::Unknown,
             Err(_) if is_alive(conn).await => ErrorKind::Undiagnosed,
@@ -107,7 +118,7 @@ impl ServerError {
                 ErrorKind::ConnectionLost
             }
         };
-        Self { error, kind }
+        Self { error, kind, number: number.ok().flatten() }
     }
 
     /// The same for a failed batch of several statements, which a proxy may have refused.
@@ -153,6 +164,16 @@ impl ServerError {
             | ErrorKind::WaitTimeout
             | ErrorKind::Other
             | ErrorKind::Unknown => Error::Diesel(self.error),
+        }
+    }
+
+    /// What is wrong with the table that the statement uses.
+    pub(crate) fn table_fault(&self) -> Option<TableFault> {
+        match self.number? {
+            1049 | 1054 | 1146 => Some(TableFault::Missing),
+            // A database, a table, a column.
+            1044 | 1142 | 1143 => Some(TableFault::Denied),
+            _ => None,
         }
     }
 

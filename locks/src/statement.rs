@@ -2,7 +2,9 @@
 //!
 //! Only these files hold SQL.
 
+pub(crate) mod fence;
 pub(crate) mod inspect;
+pub(crate) mod keep_alive;
 pub(crate) mod named;
 pub(crate) mod server;
 pub(crate) mod tables;
@@ -24,6 +26,12 @@ pub(crate) trait Statement {
         expect(dead_code, reason = "the other driver runs it again")
     )]
     fn text(&self) -> Option<Text>;
+
+    /// Whether its row has a number of the client's own, by which the caller recognizes it.
+    #[cfg(feature = "async")]
+    fn is_numbered(&self) -> bool {
+        false
+    }
 }
 
 /// Copies the number of the last error to where it can be read: this statement cannot be prepared,

@@ -147,11 +147,13 @@ pub(crate) fn refuse_open(conn: &mut impl Wire) -> Result<(), Error> {
 /// A transaction under a lock.
 #[derive(Debug)]
 pub(crate) enum Transaction {
-    Whole(Sentinel),
-    /// A savepoint of Diesel's in one of its test transactions, at this depth.
-    InTest {
-        depth: u32,
+    Whole {
+        sentinel: Sentinel,
+        /// Whether the session's idle limit is another than before.
+        limited: bool,
     },
+    /// A savepoint of Diesel's in one of its test transactions, at this depth.
+    InTest { depth: u32 },
 }
 
 impl Transaction {
@@ -160,12 +162,17 @@ impl Transaction {
         if conn.is_test_transaction() { Ok(()) } else { refuse_open(conn) }
     }
 
-    /// Begins a transaction where none is open.
+    /// Begins a transaction where none is open. With `idle`, the server ends it if it hears nothing
+    /// for so many seconds.
     ///
     /// # Errors
     ///
     /// [`Error::InTransaction`] if one is, even one that Diesel never saw.
-    pub(crate) async fn begin(lock: &str, conn: &mut impl Wire) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        lock: &str,
+        idle: Option<u64>,
+        conn: &mut impl Wire,
+    ) -> Result<Self, Error> {
         if conn.is_test_transaction() {
             let depth = conn.depth().map_err(Error::Diesel)?;
             let Err(error) = conn.begin_nested().await else {
@@ -175,8 +182,8 @@ impl Transaction {
         }
         let sentinel = Sentinel::new();
         let batch = Batch::Begin(sentinel.id());
-        let error = match conn.begin(&statements::begin(sentinel.id())).await {
-            Ok(()) => return Ok(Self::Whole(sentinel)),
+        let error = match conn.begin(&statements::begin(sentinel.id(), idle)).await {
+            Ok(()) => return Ok(Self::Whole { sentinel, limited: idle.is_some() }),
             Err(DieselError::AlreadyInTransaction) => {
                 return Err(Error::InTransaction { when: OpenTransaction::Before });
             }
@@ -191,7 +198,7 @@ impl Transaction {
             }
             _ if sentinel.is_on(conn).await? => {
                 retry_or_close(conn, statements::ROLLBACK).await?;
-                retry_or_close(conn, &statements::leave_scope(batch)).await?;
+                retry_or_close(conn, &leave_scope(idle.is_some())(batch)).await?;
             }
             _ => retry_or_close(conn, &statements::restore_batch(batch)).await?,
         }
@@ -210,14 +217,19 @@ impl Transaction {
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
         match self {
-            Self::Whole(sentinel) => {
-                let batch = statements::end(sentinel.id(), ending);
+            Self::Whole { sentinel, limited } => {
+                let batch = statements::end(sentinel.id(), ending, *limited);
                 // The body may have locked tables; those that were locked before it are not any more.
-                sentinel.end(ending, &batch, statements::leave_scope, lock, conn).await
+                sentinel.end(ending, &batch, leave_scope(*limited), lock, conn).await
             }
             &Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
         }
     }
+}
+
+/// Restores a session after a transaction that failed.
+fn leave_scope(limited: bool) -> fn(Batch) -> String {
+    if limited { statements::leave_limited_scope } else { statements::leave_scope }
 }
 
 async fn end_in_test(

@@ -53,6 +53,9 @@ pub(crate) trait Wire: Send {
         query: impl Query<'a, Row>,
     ) -> Self::Step<'a, Vec<Row>>;
 
+    /// Runs a statement that returns no rows: how many it has written, counted as the server does.
+    fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize>;
+
     /// Makes certain that the next answer belongs to the next request, where a driver does not. To be
     /// called before batches that grant or end something, whose answers have no rows.
     fn in_step(&mut self) -> Self::Step<'_, ()>;
@@ -107,6 +110,11 @@ impl<'q, Row, S> Query<'q, Row> for S where
         + 'q
 {
 }
+
+/// A statement that returns no rows.
+pub(crate) trait Execute: Statement + QueryFragment<Mysql> + QueryId + Send {}
+
+impl<S: Statement + QueryFragment<Mysql> + QueryId + Send> Execute for S {}
 
 /// Statements that each of the drivers can run, if it is compiled in.
 mod driver {

@@ -45,17 +45,6 @@ async fn migrations_that_start_at_once_run_once() {
     assert_eq!(count.count, 3);
 }
 
-/// The guide's snippets are compiled without diesel-async.
-#[test]
-fn the_guide_shows_this_function() {
-    let (_, function) = include_str!("migrations.rs").split_once("async fn migrate(").unwrap();
-    let (function, _) = function.split_once("\n}\n").unwrap();
-    assert!(
-        include_str!("../../docs/replicas.md").contains(function),
-        "async fn migrate({function}"
-    );
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_four_replicas_with_a_pool_one_migrates_and_three_find_nothing_to_do() {
     let database = Database::create().await;

@@ -8,8 +8,9 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use diesel_locks::TableLock;
+use diesel_locks::{Lock, TableLock};
 
+use crate::fences::raise_on_both;
 use crate::free_port::free_port;
 use crate::node::{Node, setting};
 use crate::{
@@ -93,6 +94,34 @@ fn named_locks_are_local_to_each_node_of_a_galera_cluster() {
     inspection_warns_about_galera(&nodes);
     named_locks_are_local_to_a_node(&nodes);
     a_table_that_one_node_has_locked_is_written_through_the_other(&nodes);
+    a_fence_keeps_holders_on_two_nodes_from_losing_an_update(&nodes);
+}
+
+/// Both nodes grant the lock. Without a fence one overwrites what the other has committed since it has
+/// read.
+fn a_fence_keeps_holders_on_two_nodes_from_losing_an_update(nodes: &[Node; 2]) {
+    const LOCK: Lock = Lock::new("counter");
+    const SYNC: &str = "SET wsrep_sync_wait = 1";
+    Lock::create_fences(&mut nodes[0].connect()).unwrap();
+    let mut lost = 0;
+    for _ in 0..5 {
+        lost += raise_on_both(nodes, LOCK, SYNC).lost();
+        if lost > 0 {
+            break;
+        }
+    }
+    assert!(lost > 0, "the nodes never met, so this shows nothing");
+    let mut superseded = 0;
+    for _ in 0..5 {
+        let outcome = raise_on_both(nodes, LOCK.fenced(), SYNC);
+        assert_eq!(outcome.lost(), 0, "{outcome:?}");
+        assert!(outcome.committed > 0, "{outcome:?}");
+        superseded += outcome.superseded();
+        if superseded > 0 {
+            break;
+        }
+    }
+    assert!(superseded > 0, "no holder met a later one");
 }
 
 fn inspection_warns_about_galera(nodes: &[Node; 2]) {

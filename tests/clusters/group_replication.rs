@@ -5,12 +5,12 @@ use std::path::Path;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_locks::{Error, Lock, TableLock};
 
 use crate::free_port::free_port;
 use crate::node::{Node, setting};
-use crate::{TABLES, insert, inspect, named_locks_are_local_to_a_node, orders, until};
+use crate::{TABLES, fences, insert, inspect, named_locks_are_local_to_a_node, orders, until};
 
 const GROUP: &str = "6a1f7a3e-0f0b-4c7e-9d63-5b1d2c3e4f50";
 
@@ -69,6 +69,9 @@ fn locks_are_local_to_each_member_of_a_replication_group() {
     named_locks_are_local_to_a_node(&nodes);
     a_secondary_refuses_to_lock_tables_for_writing(&nodes);
     locks_stay_behind_when_another_becomes_the_primary(&nodes);
+    make_primary(&nodes[0]);
+    a_failover_does_not_let_a_former_holder_overwrite(&nodes);
+    a_failover_in_a_transaction_commits_nothing(&nodes);
 }
 
 fn inspection_reports_the_role_of_each_member(nodes: &[Node; 2]) {
@@ -98,12 +101,73 @@ fn locks_stay_behind_when_another_becomes_the_primary(nodes: &[Node; 2]) {
     const LOCK: Lock = Lock::new("nightly");
     let [mut holder, mut other] = nodes.each_ref().map(Node::connect);
     let mut guard = LOCK.acquire(&mut holder).unwrap();
-    let id: String = diesel::select(sql::<Text>("@@server_uuid")).get_result(&mut other).unwrap();
-    let switch = format!("SELECT group_replication_set_as_primary('{id}')");
-    other.batch_execute(&switch).unwrap();
+    make_primary(&nodes[1]);
     until("the second is the primary", || insert(&mut other, 100).is_ok());
     assert!(guard.is_still_held().unwrap());
     assert!(insert(&mut guard, 101).is_err(), "the first still takes writes");
     assert!(LOCK.try_acquire(&mut other).unwrap().is_some(), "the lock has moved");
     guard.release().unwrap();
+}
+
+/// Makes the node the primary, and ends the transactions that are open on the other.
+fn make_primary(node: &Node) {
+    let mut conn = node.connect();
+    let id: String = diesel::select(sql::<Text>("@@server_uuid")).get_result(&mut conn).unwrap();
+    let switch = format!("SELECT group_replication_set_as_primary('{id}', 0)");
+    conn.batch_execute(&switch).unwrap();
+    let writable = "@@super_read_only = 0";
+    until("it is writable", || {
+        diesel::select(sql::<Bool>(writable)).get_result(&mut conn) == Ok(true)
+    });
+}
+
+/// The holder works on the first node. Another becomes the primary, and another holder works there.
+/// Then the first is the primary again, and its holder still has its lock, and goes on with what it
+/// has read before.
+fn a_failover_does_not_let_a_former_holder_overwrite(nodes: &[Node; 2]) {
+    const LOCK: Lock = Lock::new("counter");
+    Lock::create_fences(&mut nodes[0].connect()).unwrap();
+    for lock in [LOCK, LOCK.fenced()] {
+        let is_fenced = lock != LOCK;
+        let mut former = nodes[0].connect();
+        let mut guard = lock.acquire(&mut former).unwrap();
+        let before = guard.transaction(fences::read).unwrap();
+        make_primary(&nodes[1]);
+        let mut later = nodes[1].connect();
+        lock.transaction(&mut later, fences::raise).unwrap();
+        make_primary(&nodes[0]);
+        let mut seen = nodes[0].connect();
+        until("the write is here", || fences::read(&mut seen) == Ok(before + 1));
+        assert!(guard.is_still_held().unwrap());
+        let written = guard.transaction(|conn| fences::write(conn, before + 1));
+        let written = written.map_err(Error::from);
+        if is_fenced {
+            assert!(matches!(written, Err(Error::Superseded { .. })), "{written:?}");
+            println!("fenced: two holders, one commit, counter raised by 1");
+        } else {
+            // Two have raised it, and it is greater by one.
+            written.unwrap();
+            println!("without a fence: two holders, two commits, counter raised by 1, one lost");
+        }
+        assert_eq!(fences::read(&mut seen), Ok(before + 1));
+        guard.release().unwrap();
+    }
+}
+
+/// The primary changes while a holder has written, but not committed.
+fn a_failover_in_a_transaction_commits_nothing(nodes: &[Node; 2]) {
+    let lock = Lock::new("counter").fenced();
+    let mut holder = nodes[0].connect();
+    let before = fences::read(&mut holder).unwrap();
+    let ended = lock.transaction(&mut holder, |conn| {
+        fences::raise(conn)?;
+        make_primary(&nodes[1]);
+        lock.transaction(&mut nodes[1].connect(), fences::raise)?;
+        fences::raise(conn)
+    });
+    println!("the holder during whose transaction the primary changed: {ended:?}");
+    ended.unwrap_err();
+    let mut seen = nodes[1].connect();
+    assert_eq!(fences::read(&mut seen), Ok(before + 1), "only the later holder has committed");
+    make_primary(&nodes[0]);
 }

@@ -5,6 +5,7 @@
 // Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod fences;
 #[path = "../integration/support/free_port.rs"]
 mod free_port;
 mod galera;
@@ -27,7 +28,9 @@ diesel::table! {
     }
 }
 
-const TABLES: &str = "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY)";
+const TABLES: &str = "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY); \
+     CREATE TABLE shop.counters (id INT PRIMARY KEY, value BIGINT NOT NULL); \
+     INSERT INTO shop.counters VALUES (1, 0)";
 
 fn insert(conn: &mut MysqlConnection, id: i32) -> QueryResult<usize> {
     diesel::insert_into(orders::table).values(orders::id.eq(id)).execute(conn)

@@ -37,6 +37,23 @@ mod lock_sets {
     mod round_trips;
 }
 
+/// Fenced locks: tokens, and transactions that only the last holder commits.
+mod fences {
+    mod failures;
+    mod names;
+    mod refusals;
+    mod sessions;
+    mod tokens;
+    mod transactions;
+    mod waits;
+}
+
+/// Locks that a thread keeps alive.
+mod keep_alive {
+    mod kept;
+    mod lost;
+}
+
 /// Table locks.
 mod table_lock {
     mod aliases;
@@ -99,7 +116,7 @@ mod server {
 
 /// Unusual sessions, bodies and programs around a lock.
 mod environment {
-    mod character_sets;
+    pub(crate) mod character_sets;
     mod databases;
     mod destructors;
     mod ended_transactions;

@@ -31,6 +31,8 @@ impl Kills {
 pub(crate) struct Ledger {
     /// The connection that is inside each lock.
     inside: Vec<Mutex<Option<u64>>>,
+    /// The greatest fencing token of each lock.
+    tokens: Vec<Mutex<u64>>,
     kills: Mutex<HashMap<u64, Kills>>,
     faults: Mutex<Vec<String>>,
     longest_wait: Mutex<Duration>,
@@ -50,6 +52,7 @@ impl Ledger {
     pub(crate) fn new(locks: usize) -> Self {
         Self {
             inside: (0..locks).map(|_| Mutex::default()).collect(),
+            tokens: (0..locks).map(|_| Mutex::default()).collect(),
             kills: Mutex::default(),
             faults: Mutex::default(),
             longest_wait: Mutex::default(),
@@ -99,6 +102,17 @@ impl Ledger {
         }
         drop(inside);
         Inside { ledger: self, lock, connection }
+    }
+
+    /// Records the token of a holder, which is greater than those of all holders before it.
+    pub(crate) fn token(&self, lock: usize, connection: u64, token: Option<u64>) {
+        let mut last = locked(&self.tokens[lock]);
+        match token {
+            Some(token) if token > *last => *last = token,
+            // It has lost the lock, and a later holder has come first.
+            Some(_) if self.kills(connection).killed => {}
+            token => self.fault(format!("lock {lock} has drawn {token:?} after {last}")),
+        }
     }
 
     pub(crate) fn fault(&self, fault: impl fmt::Display) {

@@ -33,6 +33,7 @@ impl Scene {
         scene.session = session(&mut conn).expect("a session has a state").1;
         let name = &scene.database;
         conn.batch_execute(&format!("CREATE DATABASE {name}; USE {name}")).unwrap();
+        Lock::create_fences(&mut conn).unwrap();
         // A counter for each named lock, in one table, and a counter in each table for table locks.
         let fences = (0..TABLES).map(|n| (format!("fence_{n}"), 1));
         for (table, rows) in fences.chain([("fences".to_owned(), locks)]) {

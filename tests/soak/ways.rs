@@ -41,7 +41,7 @@ const fn way(name: &'static str, end: End, run: Run) -> Way {
     Way { name, end, run }
 }
 
-pub(crate) const NAMED: [Way; 12] = [
+pub(crate) const NAMED: [Way; 14] = [
     way("with", End::Done, |want, mut conn, job| {
         want.lock.with(&mut conn, |conn| job.body(conn)).map(|()| Some(conn))
     }),
@@ -50,6 +50,19 @@ pub(crate) const NAMED: [Way; 12] = [
     }),
     way("transaction", End::Committed, |want, mut conn, job| {
         want.lock.transaction(&mut conn, |conn| job.body(conn)).map(|()| Some(conn))
+    }),
+    way("fenced", End::Done, |want, mut conn, job| {
+        want.lock.fenced().with(&mut conn, |conn| job.body(conn)).map(|()| Some(conn))
+    }),
+    way("fenced transaction", End::Committed, |want, mut conn, job| {
+        want.lock.fenced().transaction(&mut conn, |conn| job.body(conn)).map(|()| Some(conn))
+    }),
+    way("fenced guard", End::Committed, |want, mut conn, job| {
+        let mut guard = want.lock.fenced().acquire(&mut conn)?;
+        job.ledger.token(job.place, job.connection, guard.fencing_token());
+        guard.transaction(|conn| job.body(conn))?;
+        guard.release()?;
+        Ok(Some(conn))
     }),
     way("release", End::Done, |want, mut conn, job| {
         let mut guard = want.lock.acquire(&mut conn)?;

@@ -29,8 +29,8 @@ pub(super) struct CheckedLock {
 }
 
 pub(super) enum Lock {
-    Named(NamedLock),
-    Tables(TableLock),
+    Named(Box<NamedLock>),
+    Tables(Box<TableLock>),
 }
 
 impl Args {
@@ -66,8 +66,8 @@ impl Args {
 impl LockArgs {
     fn checked(self, faults: &mut Faults) -> Option<Lock> {
         match self {
-            Self::Named(args) => args.checked(faults).map(Lock::Named),
-            Self::Tables(args) => Some(Lock::Tables(args.checked(faults))),
+            Self::Named(args) => args.checked(faults).map(|lock| Lock::Named(Box::new(lock))),
+            Self::Tables(args) => Some(Lock::Tables(Box::new(args.checked(faults)))),
         }
     }
 }

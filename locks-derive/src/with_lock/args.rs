@@ -12,7 +12,7 @@ use crate::options::{self, Options, TWICE};
 
 pub(crate) const ATTRIBUTE: &str = "with_lock";
 pub(crate) const FORM: &str = "#[with_lock(\"nightly-report\")]";
-pub(super) const VALID_OPTIONS: [&str; 10] = [
+pub(super) const VALID_OPTIONS: [&str; 12] = [
     "timeout",
     "without_timeout",
     "if_busy",
@@ -22,6 +22,8 @@ pub(super) const VALID_OPTIONS: [&str; 10] = [
     "in_database",
     "server_wide",
     "shortened",
+    "fenced",
+    "fenced_in",
     "crate",
 ];
 
@@ -32,12 +34,14 @@ pub(crate) struct Args {
     pub(super) arguments: Vec<FormatArgument>,
     pub(crate) options: Options,
     pub(super) in_database: Option<Keyed<Expr>>,
+    pub(super) fenced_in: Option<Keyed<Expr>>,
     pub(super) if_busy: Option<Keyed<Expr>>,
     pub(super) hold_at_least: Option<Keyed<Expr>>,
     pub(super) without_timeout: Option<Ident>,
     pub(crate) transaction: Option<Ident>,
     pub(super) server_wide: Option<Ident>,
     pub(super) shortened: Option<Ident>,
+    pub(super) fenced: Option<Ident>,
 }
 
 pub(super) struct FormatArgument {
@@ -103,6 +107,10 @@ impl Args {
         if key == "in_database" {
             let value = value(input, &key, "the database's name", "in_database = \"shop\"")?;
             set(&mut self.in_database, Keyed { key, value }, TWICE)
+        } else if key == "fenced_in" {
+            let what = "the name of the database with the tokens";
+            let value = value(input, &key, what, "fenced_in = \"shop\"")?;
+            set(&mut self.fenced_in, Keyed { key, value }, TWICE)
         } else if key == "if_busy" {
             let what = "the value to return if the lock is busy";
             let value = value(input, &key, what, "if_busy = Ok(())")?;
@@ -135,6 +143,7 @@ impl Args {
             "transaction" => Some(&mut self.transaction),
             "server_wide" => Some(&mut self.server_wide),
             "shortened" => Some(&mut self.shortened),
+            "fenced" => Some(&mut self.fenced),
             _ => None,
         }
     }
@@ -150,7 +159,7 @@ impl Args {
 
 fn is_option(input: ParseStream<'_>) -> bool {
     is_key_of(input, &options::NAMES)
-        || is_key_of(input, &["in_database", "if_busy", "hold_at_least"])
+        || is_key_of(input, &["in_database", "fenced_in", "if_busy", "hold_at_least"])
 }
 
 /// The right form of a name that is not a literal.

@@ -14,6 +14,7 @@ pub(crate) struct NamedLock {
     pub(super) database: Database,
     pub(super) wait: Wait,
     pub(super) hold_at_least: Option<Box<Expr>>,
+    pub(super) fencing: Fencing,
     pub(super) is_shortened: bool,
     pub(super) is_transaction: bool,
 }
@@ -30,6 +31,12 @@ pub(super) enum Database {
     ServerWide,
 }
 
+pub(super) enum Fencing {
+    Off,
+    InOwnDatabase,
+    InDatabase(Expr),
+}
+
 pub(super) enum Wait {
     Default,
     Timeout(Timeout),
@@ -41,6 +48,7 @@ pub(super) enum Wait {
 impl Args {
     /// Returns `None` if the lock has no name, which is then among the faults.
     pub(crate) fn checked(self, faults: &mut Faults) -> Option<NamedLock> {
+        let fencing = fencing(self.fenced, self.fenced_in, self.server_wide.as_ref(), faults);
         let database = database(self.in_database, self.server_wide, faults);
         let timeout = self.options.timeout.map(|given| (given.key.clone(), given));
         let wait = match (self.if_busy, timeout, self.without_timeout) {
@@ -69,6 +77,7 @@ impl Args {
             root: Root::new(self.options.root),
             name: name(self.name?, self.arguments, faults),
             database,
+            fencing,
             wait,
             hold_at_least,
             is_shortened: self.shortened.is_some(),
@@ -91,6 +100,27 @@ fn database(
         }
         (None, Some(_)) => Database::ServerWide,
         (None, None) => Database::OfConnection,
+    }
+}
+
+fn fencing(
+    fenced: Option<Ident>,
+    database: Option<crate::attr::Keyed<Expr>>,
+    server_wide: Option<&Ident>,
+    faults: &mut Faults,
+) -> Fencing {
+    match (fenced, database) {
+        // `fenced` says nothing more then.
+        (_, Some(database)) => Fencing::InDatabase(database.value),
+        (Some(fenced), None) => {
+            if server_wide.is_some() {
+                let message = "a lock that is `server_wide` has no database for its tokens";
+                let form = "#[with_lock(\"backup\", server_wide, fenced_in = \"operations\")]";
+                faults.add(fault(fenced, message, looks_like(form)));
+            }
+            Fencing::InOwnDatabase
+        }
+        (None, None) => Fencing::Off,
     }
 }
 

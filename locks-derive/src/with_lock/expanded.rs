@@ -5,7 +5,7 @@ use quote::{ToTokens, quote_spanned};
 use syn::Expr;
 use syn::spanned::Spanned;
 
-use super::checked::{Database, Name, NamedLock, Wait};
+use super::checked::{Database, Fencing, Name, NamedLock, Wait};
 
 impl NamedLock {
     /// The lock, as an expression.
@@ -38,7 +38,16 @@ impl NamedLock {
             Database::ServerWide => quote_spanned!(site=> .server_wide()),
         };
         let shortened = self.is_shortened.then(|| quote_spanned!(site=> .shortened()));
-        quote_spanned!(site=> #root::__private::Lock::new(#name) #wait #at_least #database #shortened)
+        let fencing = match &self.fencing {
+            Fencing::Off => TokenStream::new(),
+            Fencing::InOwnDatabase => quote_spanned!(site=> .fenced()),
+            Fencing::InDatabase(database) => {
+                let site = site.located_at(database.span());
+                quote_spanned!(site=> .fenced_in(#database))
+            }
+        };
+        let lock = quote_spanned!(site=> #root::__private::Lock::new(#name));
+        quote_spanned!(site=> #lock #wait #at_least #database #shortened #fencing)
     }
 
     pub(crate) fn acquire(&self) -> &'static str {

@@ -142,6 +142,16 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
         is_held
     }
 
+    /// Returns the fencing token of this acquisition, or `None` if the lock is not
+    /// [fenced](super::Lock::fenced).
+    ///
+    /// Pass it to systems other than the database, with each request: one that refuses a token that
+    /// is smaller than the greatest it has seen obeys only the last holder.
+    #[must_use]
+    pub fn fencing_token(&self) -> Option<u64> {
+        self.held.fencing_token()
+    }
+
     /// Runs the body in a transaction under the lock: begins, runs the body, then commits or rolls
     /// back. The lock stays held.
     ///
@@ -158,9 +168,8 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
     where
         E: FromDieselError,
     {
-        let lock = self.held.lock().to_owned();
         let mut conn = Doomed::new(&mut *self.conn);
-        match TransactionUnder::begin(lock, &mut *conn).await {
+        match TransactionUnder::begin(&self.held, None, &mut *conn).await {
             Ok(held) => run(conn, held, body).await,
             Err(error) => {
                 conn.spare();

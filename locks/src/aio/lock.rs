@@ -10,6 +10,7 @@ use diesel_async::AsyncMysqlConnection;
 use super::doomed::Doomed;
 use super::guard::{LockGuard, run};
 use crate::error::{AcquireOwnedError, Error, FromDieselError};
+use crate::lock::fence::create_fences;
 use crate::lock::hold::{hold, hold_and_begin, try_hold};
 use crate::lock::inspect::{held_with_prefix, holder, waiters};
 use crate::lock::release::{release, release_all};
@@ -103,6 +104,32 @@ impl<'n> Lock<'n> {
     /// lock may be released before that time is over.
     pub const fn hold_at_least(self, time: Duration) -> Self {
         Self(self.0.hold_at_least(time))
+    }
+
+    /// The same as [`Lock::fenced`](crate::Lock::fenced). Acquiring a fenced lock costs three more round
+    /// trips.
+    pub const fn fenced(self) -> Self {
+        Self(self.0.fenced())
+    }
+
+    /// The same as [`Lock::fenced_in`](crate::Lock::fenced_in).
+    pub const fn fenced_in(self, database: &'n str) -> Self {
+        Self(self.0.fenced_in(database))
+    }
+
+    /// Creates the table of the fencing tokens in the connection's default database, unless it is
+    /// there. The user needs the `CREATE` privilege.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InTransaction`] inside an open transaction, which `CREATE TABLE` would commit.
+    /// [`Error::NoDatabase`], [`Error::ConnectionLost`], or [`Error::Diesel`] if the table cannot be
+    /// created.
+    pub async fn create_fences(conn: &mut AsyncMysqlConnection) -> Result<(), Error> {
+        let mut conn = Doomed::new(conn);
+        let created = create_fences(&mut *conn).await;
+        conn.spare();
+        created
     }
 
     /// Acquires the lock, waiting up to the timeout. Dropping the guard, or the future of this call,

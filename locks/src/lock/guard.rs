@@ -29,6 +29,10 @@ impl<Conn: LockConnection> LockGuard<Conn> {
         Self(Scope::new(conn, held))
     }
 
+    pub(super) fn into_scope(self) -> Scope<Conn, HeldLock> {
+        self.0
+    }
+
     /// Releases the lock, and returns the connection.
     ///
     /// One round trip.
@@ -64,13 +68,23 @@ impl<Conn: LockConnection> LockGuard<Conn> {
         now(held.is_still_held(mysql(conn)?))
     }
 
+    /// Returns the fencing token of this acquisition, or `None` if the lock is not
+    /// [fenced](crate::Lock::fenced).
+    ///
+    /// Pass it to systems other than the database, with each request: one that refuses a token that
+    /// is smaller than the greatest it has seen obeys only the last holder.
+    #[must_use]
+    pub fn fencing_token(&self) -> Option<u64> {
+        self.0.held().fencing_token()
+    }
+
     /// Runs the body in a transaction under the lock: begins, runs the body, then commits or rolls
     /// back. The lock stays held.
     ///
     /// # Errors
     ///
     /// The same as [`Lock::transaction`](crate::Lock::transaction), except that the lock is neither
-    /// acquired nor released.
+    /// acquired nor released: [`Error::Superseded`] if the lock is fenced and a later holder has begun.
     pub fn transaction<T, E>(
         &mut self,
         body: impl FnOnce(&mut Conn::Target) -> Result<T, E>,
@@ -79,13 +93,20 @@ impl<Conn: LockConnection> LockGuard<Conn> {
         Conn: GuardedConnection,
         E: FromDieselError,
     {
-        let lock = self.0.held().lock().to_owned();
-        let conn = self.0.conn_mut().target_mut();
-        let begun = mysql(conn).and_then(|conn| {
-            abandon_on_panic(conn, |conn| now(TransactionUnder::begin(lock, conn)))
-        });
+        let (lock, conn) = self.0.parts();
+        let conn = conn.target_mut();
+        let begun = mysql(conn).and_then(|conn| begin(lock, None, conn));
         Scope::new(conn, begun.map_err(DieselError::from)?).run(body)
     }
+}
+
+/// Begins a transaction, in which the session may be idle for so many seconds.
+pub(super) fn begin(
+    lock: &HeldLock,
+    idle: Option<u64>,
+    conn: &mut MysqlConnection,
+) -> Result<TransactionUnder, Error> {
+    abandon_on_panic(conn, |conn| now(TransactionUnder::begin(lock, idle, conn)))
 }
 
 impl<Conn: GuardedConnection> Deref for LockGuard<Conn> {

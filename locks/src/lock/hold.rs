@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::Lock;
-use super::release::{HeldLock, HeldTransaction, KIND};
+use super::fence::Fence;
+use super::release::{HeldLock, HeldTransaction, KIND, release_once};
 use super::wait::{Outcome, wait_for};
 use crate::error::Error;
 use crate::name::FullName;
-use crate::timeout::Timeout;
+use crate::timeout::{Timeout, Wait};
 use crate::trace::AcquireSpan;
 use crate::transaction::Transaction;
 use crate::wire::Wire;
@@ -15,12 +16,43 @@ use crate::wire::Wire;
 /// Acquires the lock, waiting up to the timeout.
 pub(crate) async fn hold(lock: &Lock<'_>, conn: &mut impl Wire) -> Result<HeldLock, Error> {
     let span = AcquireSpan::new(KIND, &lock.name, lock.timeout.duration());
-    let waited = span.around(wait_for(lock, lock.timeout, conn)).await;
+    let waited = span.around(wait_and_draw(lock, lock.timeout, conn)).await;
     let held = waited.and_then(|outcome| match outcome {
-        Outcome::Acquired(name) => Ok(HeldLock::one(name, lock.at_least)),
+        Outcome::Acquired(held) => Ok(held),
         Outcome::Busy { name, holder } => Err(timed_out(&name, lock.timeout, holder)),
     });
     span.end(held, |_| "acquired")
+}
+
+/// Waits for the lock, and draws its token if it is fenced.
+async fn wait_and_draw(
+    lock: &Lock<'_>,
+    timeout: Timeout,
+    conn: &mut impl Wire,
+) -> Result<Outcome<HeldLock>, Error> {
+    let wait = Wait::start(timeout);
+    if lock.is_fenced() {
+        lock.refuse_unfenced(conn)?;
+    }
+    let name = match wait_for(lock, timeout, conn).await? {
+        Outcome::Acquired(name) => name,
+        Outcome::Busy { name, holder } => return Ok(Outcome::Busy { name, holder }),
+    };
+    if !lock.is_fenced() {
+        return Ok(Outcome::Acquired(HeldLock::one(name, lock.at_least)));
+    }
+    match Fence::draw(lock, &name, &wait, conn).await {
+        Ok(Some(fence)) => Ok(Outcome::Acquired(HeldLock::one(name, lock.at_least).fenced(fence))),
+        Ok(None) => {
+            release_once(&name, conn).await?;
+            Ok(Outcome::Busy { name, holder: None })
+        }
+        Err(error) => {
+            // The first error says why; a lock that cannot be released closes the connection.
+            let _ = release_once(&name, conn).await;
+            Err(error)
+        }
+    }
 }
 
 /// The error for a lock that was not free in time.
@@ -39,9 +71,9 @@ pub(crate) async fn try_hold(
     conn: &mut impl Wire,
 ) -> Result<Option<HeldLock>, Error> {
     let span = AcquireSpan::new(KIND, &lock.name, Timeout::ZERO.duration());
-    let waited = span.around(wait_for(lock, Timeout::ZERO, conn)).await;
+    let waited = span.around(wait_and_draw(lock, Timeout::ZERO, conn)).await;
     let held = waited.map(|outcome| match outcome {
-        Outcome::Acquired(name) => Some(HeldLock::one(name, lock.at_least)),
+        Outcome::Acquired(held) => Some(held),
         Outcome::Busy { .. } => None,
     });
     span.end(held, |held| if held.is_some() { "acquired" } else { "busy" })

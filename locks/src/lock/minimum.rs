@@ -11,7 +11,7 @@ use crate::wire::Wire;
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
 /// How long a lock is held at least.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Minimum {
     since: Instant,
     at_least: Duration,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Lock;
+use super::fence::Fence;
 use super::minimum::Minimum;
 use super::resolve::{error_for, inspect, inspect_uncached};
 use super::set::release::{holds_set, list, release_set};
@@ -40,7 +41,7 @@ impl Lock<'_> {
     /// the number of locks, re-entries included.
     ///
     /// For connections that other code may have left locks on, such as one that was just taken from a
-    /// pool: r2d2 calls no hook when it takes a connection back. Two round trips.
+    /// pool: r2d2 calls no customizer when a connection comes back to it. Two round trips.
     ///
     /// # Errors
     ///
@@ -57,14 +58,15 @@ impl Lock<'_> {
 pub(super) const KIND: &str = "named lock";
 
 /// A named lock that some connection holds, or a set of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct HeldLock {
     names: Names,
     minimum: Minimum,
+    fence: Option<Fence>,
 }
 
 /// The names by which locks were acquired.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Names {
     One(FullName),
     Set {
@@ -78,14 +80,30 @@ enum Names {
 impl HeldLock {
     /// A lock that was acquired just now.
     pub(super) fn one(name: FullName, at_least: Duration) -> Self {
-        Self { names: Names::One(name), minimum: Minimum::start(at_least) }
+        Self { names: Names::One(name), minimum: Minimum::start(at_least), fence: None }
+    }
+
+    pub(super) fn fenced(self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self }
+    }
+
+    pub(crate) fn fencing_token(&self) -> Option<u64> {
+        self.fence.as_ref().map(Fence::token)
+    }
+
+    /// Makes the open transaction one that only the last holder of the lock commits.
+    async fn check_fence(&self, conn: &mut impl Wire) -> Result<(), Error> {
+        match (&self.fence, &self.names) {
+            (Some(fence), Names::One(name)) => fence.check(name, conn).await,
+            _ => Ok(()),
+        }
     }
 
     /// A set that was acquired just now.
     pub(super) fn set(names: Vec<FullName>, at_least: Duration) -> Self {
         let minimum = Minimum::start(at_least);
         let text = list(&names);
-        Self { names: Names::Set { names, text }, minimum }
+        Self { names: Names::Set { names, text }, minimum, fence: None }
     }
 
     pub(crate) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
@@ -145,7 +163,7 @@ pub(crate) struct HeldTransaction {
 impl HeldTransaction {
     /// Begins the transaction. If that fails the lock is released.
     pub(crate) async fn begin(lock: HeldLock, conn: &mut impl Wire) -> Result<Self, Error> {
-        match Transaction::begin(lock.lock(), conn).await {
+        match begin_transaction(&lock, None, conn).await {
             Ok(transaction) => Ok(Self { lock, transaction }),
             Err(error) => {
                 // The first error says why; a lock that cannot be released closes the connection.
@@ -182,11 +200,16 @@ pub(crate) struct TransactionUnder {
 }
 
 impl TransactionUnder {
-    pub(crate) async fn begin(lock: String, conn: &mut impl Wire) -> Result<Self, Error> {
+    /// With `idle`, the server ends the transaction if it hears nothing for so many seconds.
+    pub(crate) async fn begin(
+        lock: &HeldLock,
+        idle: Option<u64>,
+        conn: &mut impl Wire,
+    ) -> Result<Self, Error> {
         Transaction::refuse_open(conn)?;
-        in_step(&lock, conn).await?;
-        let transaction = Transaction::begin(&lock, conn).await?;
-        Ok(Self { lock, transaction })
+        in_step(lock.lock(), conn).await?;
+        let transaction = begin_transaction(lock, idle, conn).await?;
+        Ok(Self { lock: lock.lock().to_owned(), transaction })
     }
 }
 
@@ -202,6 +225,19 @@ impl Held for TransactionUnder {
     async fn end(&self, ending: Ending, conn: &mut impl Wire) -> Result<(), Error> {
         self.transaction.end(ending, &self.lock, conn).await
     }
+}
+
+/// Begins a transaction that commits only if no later holder of a fenced lock has begun.
+async fn begin_transaction(
+    lock: &HeldLock,
+    idle: Option<u64>,
+    conn: &mut impl Wire,
+) -> Result<Transaction, Error> {
+    let transaction = Transaction::begin(lock.lock(), idle, conn).await?;
+    let Err(error) = lock.check_fence(conn).await else { return Ok(transaction) };
+    // The first error says why; a transaction that cannot be ended closes the connection.
+    let _ = transaction.end(Ending::RollBack, lock.lock(), conn).await;
+    Err(error)
 }
 
 fn not_held(lock: &str, committed: Option<bool>) -> Error {

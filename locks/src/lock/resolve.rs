@@ -45,7 +45,7 @@ impl Lock<'_> {
 }
 
 /// Refuses what no server would.
-fn refuse_unusable(name: &str) -> Result<(), Error> {
+pub(super) fn refuse_unusable(name: &str) -> Result<(), Error> {
     let reason = if name.is_empty() {
         "it is empty"
     } else if name.contains('\0') {

@@ -80,6 +80,28 @@ pub(super) fn put_back(Saved { copy, variable }: Saved) -> String {
     format!("{variable} = {copy}")
 }
 
+/// Assignments that save variables for longer than a batch.
+pub(super) fn save_all(variables: &[Saved]) -> String {
+    variables.iter().map(|saved| save(*saved)).collect::<Vec<_>>().join(", ")
+}
+
+/// Assignments that put back what may have been saved so, and forget it.
+pub(super) fn put_back_if_saved(variables: &[Saved]) -> String {
+    let back = variables.iter().map(|Saved { copy, variable }| {
+        if variable.starts_with("character_set") {
+            format!("{variable} = COALESCE({copy}, @@{variable}), {copy} = NULL")
+        } else {
+            // As a number: MySQL takes no decimals.
+            format!("{variable} = CAST(COALESCE({copy}, @@{variable}) AS SIGNED), {copy} = NULL")
+        }
+    });
+    back.collect::<Vec<_>>().join(", ")
+}
+
+/// The character set in which names are read.
+pub(super) const CLIENT: Saved =
+    Saved { copy: "@diesel_locks_client", variable: "character_set_client" };
+
 /// Goes before each batch: limits how long a batch can hang, and makes errors readable.
 pub(super) fn begin_batch(batch: Batch) -> String {
     let Saved { copy, variable } = RESULTS;
@@ -97,13 +119,20 @@ pub(super) fn end_batch() -> String {
 
 /// The same after a batch that failed, if it had begun; running it again changes nothing.
 pub(crate) fn restore_batch(batch: Batch) -> String {
-    let begun = format!("{IDLE} >> 32 = {}", batch.number());
-    let Saved { copy, variable } = RESULTS;
+    let (begun, results) = (has_begun(batch), restored_results(batch));
     // As a number: MySQL takes no decimals.
     format!(
-        "SET wait_timeout = CAST(IF({begun}, {SAVED_IDLE}, @@wait_timeout) AS SIGNED), \
-         {variable} = IF({begun}, {copy}, @@{variable})"
+        "SET wait_timeout = CAST(IF({begun}, {SAVED_IDLE}, @@wait_timeout) AS SIGNED), {results}"
     )
+}
+
+fn has_begun(batch: Batch) -> String {
+    format!("{IDLE} >> 32 = {}", batch.number())
+}
+
+fn restored_results(batch: Batch) -> String {
+    let Saved { copy, variable } = RESULTS;
+    format!("{variable} = IF({}, {copy}, @@{variable})", has_begun(batch))
 }
 
 /// Assignments that fail if a transaction is open, even one that Diesel never saw. Nothing of their
@@ -113,7 +142,7 @@ pub(crate) fn restore_batch(batch: Batch) -> String {
 /// and gives it what it would have anyway. MariaDB refuses the value 2 or 3 (error 1231). On MariaDB
 /// 10.11 an expression that fails by its value, such as a subquery of two rows, would not do: if
 /// `KILL QUERY` strikes while it is evaluated, the assignments go on.
-const REFUSE_OPEN: &str = "/*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
+pub(super) const REFUSE_OPEN: &str = "/*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
      /*M!100000 , autocommit = 2 * @@in_transaction + @@autocommit */";
 
 /// The same, and switches autocommit off. Also fails if the session is still in a scope, because a
@@ -194,12 +223,24 @@ pub(crate) const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
 /// Unlocks tables. Commits, where the transaction was not ended before.
 pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 
-/// Begins a transaction where none is open.
+/// The copy of the session's idle limit, where that is changed for longer than a batch.
+pub(super) const LONG_IDLE: Saved =
+    Saved { copy: "@diesel_locks_long_idle", variable: "wait_timeout" };
+
+/// Begins a transaction where none is open, in which the session may be idle for so many seconds.
 ///
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
-pub(crate) fn begin(scope: ScopeId) -> String {
+pub(crate) fn begin(scope: ScopeId, idle: Option<u64>) -> String {
+    let (saved, limit) = match idle {
+        Some(seconds) => (
+            // The batch has changed the variable before.
+            format!(", {} = {SAVED_IDLE}", LONG_IDLE.copy),
+            format!(", wait_timeout = {seconds}"),
+        ),
+        None => (String::new(), String::new()),
+    };
     format!(
-        "{}; SET {SCOPE} = -{} {REFUSE_OPEN}; START TRANSACTION; {}; SET {}",
+        "{}; SET {SCOPE} = -{}{saved} {REFUSE_OPEN}; START TRANSACTION; {}; SET {}{limit}",
         begin_batch(Batch::Begin(scope)),
         scope.number << 1,
         savepoint(scope),
@@ -208,9 +249,15 @@ pub(crate) fn begin(scope: ScopeId) -> String {
 }
 
 /// Ends it, if the savepoint is still there: something that ended the transaction has removed it.
-pub(crate) fn end(scope: ScopeId, ending: Ending) -> String {
+/// `limited` if the session's idle limit was changed.
+pub(crate) fn end(scope: ScopeId, ending: Ending, limited: bool) -> String {
+    let idle = if limited {
+        format!(", {}, {} = NULL", put_back(LONG_IDLE), LONG_IDLE.copy)
+    } else {
+        String::new()
+    };
     format!(
-        "{}; {}; {}; SET {}, {SCOPE} = NULL",
+        "{}; {}; {}; SET {}{idle}, {SCOPE} = NULL",
         begin_batch(Batch::End(scope)),
         release_savepoint(scope),
         ending.sql(),
@@ -221,4 +268,13 @@ pub(crate) fn end(scope: ScopeId, ending: Ending) -> String {
 /// Leaves the scope after a failed batch; running it again changes nothing.
 pub(crate) fn leave_scope(batch: Batch) -> String {
     format!("{}, {SCOPE} = NULL", restore_batch(batch))
+}
+
+/// The same for a session whose idle limit was changed.
+pub(crate) fn leave_limited_scope(batch: Batch) -> String {
+    let (begun, results, long) = (has_begun(batch), restored_results(batch), LONG_IDLE.copy);
+    format!(
+        "SET wait_timeout = CAST(COALESCE({long}, IF({begun}, {SAVED_IDLE}, @@wait_timeout)) \
+         AS SIGNED), {results}, {long} = NULL, {SCOPE} = NULL"
+    )
 }

@@ -22,7 +22,7 @@ use diesel_async::{
 
 pub(crate) use self::close::close_at_once;
 use self::close::refuse_closed;
-use super::{Query, Wire, keyed};
+use super::{Execute, Query, Wire, keyed};
 use crate::error::Error;
 use crate::statement::Echo;
 use crate::statement::named::{Inspect, InspectRow, LockFunction, Numbered, NumberedInspect};
@@ -66,7 +66,11 @@ impl Wire for AsyncMysqlConnection {
         query: impl Query<'a, Row>,
     ) -> Self::Step<'a, Row> {
         Box::pin(async move {
-            self.in_step().await?;
+            if query.is_numbered() {
+                refuse_closed(self)?;
+            } else {
+                self.in_step().await?;
+            }
             RunQueryDsl::get_result(query, self).await
         })
     }
@@ -78,6 +82,13 @@ impl Wire for AsyncMysqlConnection {
         Box::pin(async move {
             self.in_step().await?;
             RunQueryDsl::get_results(query, self).await
+        })
+    }
+
+    fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize> {
+        Box::pin(async move {
+            refuse_closed(self)?;
+            RunQueryDsl::execute(statement, self).await
         })
     }
 

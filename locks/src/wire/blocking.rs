@@ -15,7 +15,7 @@ use diesel::query_dsl::LoadQuery;
 use diesel::query_dsl::methods::ExecuteDsl;
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 
-use super::{Query, Wire, catch_panic, keyed, retire_failed, swallow_panic};
+use super::{Execute, Query, Wire, catch_panic, keyed, retire_failed, swallow_panic};
 use crate::statement::KILL_SELF;
 use crate::statement::named::{Counted, Inspect, InspectRow, LockFunction};
 
@@ -113,6 +113,17 @@ impl Wire for MysqlConnection {
     ) -> Self::Step<'a, Vec<Row>> {
         let text = query.text();
         ready(retire_failed(text, load(query, self)))
+    }
+
+    fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize> {
+        let text = statement.text();
+        let rows = ExecuteDsl::execute(statement, self);
+        let rows = rows.and_then(|rows| match rows {
+            // What the client libraries say after an error.
+            usize::MAX => Err(hidden_error()),
+            rows => Ok(rows),
+        });
+        ready(retire_failed(text, rows))
     }
 
     fn in_step(&mut self) -> Self::Step<'_, ()> {

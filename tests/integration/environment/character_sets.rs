@@ -51,13 +51,13 @@ fn setting((set, collation): (&str, &str), variable: &str) -> Option<String> {
     })
 }
 
-pub(super) fn settings() -> Vec<String> {
+pub(crate) fn settings() -> Vec<String> {
     let each = SETS.iter().flat_map(|set| VARIABLES.iter().map(|variable| (*set, *variable)));
     each.filter_map(|(set, variable)| setting(set, variable)).collect()
 }
 
 /// The session's variables, as bytes: its results may be in any character set.
-pub(super) fn session(conn: &mut MysqlConnection) -> String {
+pub(crate) fn session(conn: &mut MysqlConnection) -> String {
     let variables = sql::<Binary>(
         "CAST(CONVERT(CONCAT_WS('|', @@character_set_client, @@character_set_connection, \
          COALESCE(@@character_set_results, 'NULL'), @@collation_connection, @@autocommit, \

@@ -37,7 +37,7 @@ fn expect_killed(error: &Error, conn: &mut MysqlConnection) {
 
 fn acquire_in_a_storm(lock: Lock<'static>, most: u32) {
     watchdog(move || {
-        let db = Database::new();
+        let db = Database::with_fences();
         let mut conn = db.connect();
         let (mut acquired, mut killed) = (0, 0);
         Storm::during(connection_id(&mut conn), |storm| {
@@ -231,15 +231,15 @@ type Call = fn(
     fn(&mut MysqlConnection) -> Result<(), Error>,
 ) -> Result<(), Error>;
 
-fn run_in_a_storm(call: Call) {
+fn run_in_a_storm(lock: Lock<'static>, call: Call) {
     watchdog(move || {
-        let db = Database::with_tables();
+        let db = Database::with_fences();
         let (mut conn, mut admin) = (db.connect(), Admin::new());
         let full_name = db.full_name("lock");
         let mut succeeded = 0;
         Storm::during(connection_id(&mut conn), |storm| {
             for n in tries(300) {
-                let result = call(&LOCK, &mut conn, |conn| {
+                let result = call(&lock, &mut conn, |conn| {
                     diesel::insert_into(audit_log::table)
                         .values(audit_log::message.eq("killed"))
                         .execute(conn)?;
@@ -268,10 +268,15 @@ fn run_in_a_storm(call: Call) {
 
 #[test]
 fn a_body_under_repeated_kills_leaves_no_lock() {
-    run_in_a_storm(|lock, conn, body| lock.with(conn, body));
+    run_in_a_storm(LOCK, |lock, conn, body| lock.with(conn, body));
 }
 
 #[test]
 fn a_transaction_under_repeated_kills_leaves_no_lock_and_no_transaction() {
-    run_in_a_storm(|lock, conn, body| lock.transaction(conn, body));
+    run_in_a_storm(LOCK, |lock, conn, body| lock.transaction(conn, body));
+}
+
+#[test]
+fn a_fenced_transaction_under_repeated_kills_leaves_nothing_and_is_not_superseded() {
+    run_in_a_storm(LOCK.fenced(), |lock, conn, body| lock.transaction(conn, body));
 }

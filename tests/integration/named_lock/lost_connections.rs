@@ -16,7 +16,7 @@ use crate::support::table_checks::log;
 use crate::support::watchdog;
 
 /// Each call that acquires or releases the lock.
-const LOCKING: [(&str, Call); 13] = [
+const LOCKING: [(&str, Call); 15] = [
     ("acquire", |conn| LOCK.acquire(conn)?.release().map(drop)),
     ("acquire with a fraction", |conn| {
         LOCK.timeout(Duration::from_millis(9_500)).acquire(conn)?.release().map(drop)
@@ -41,6 +41,13 @@ const LOCKING: [(&str, Call); 13] = [
     }),
     ("transaction", |conn| {
         LOCK.transaction(conn, |conn| {
+            in_body(|| log(conn, "cut"))?;
+            Ok(())
+        })
+    }),
+    ("acquire of a fenced lock", |conn| LOCK.fenced().acquire(conn)?.release().map(drop)),
+    ("transaction of a fenced lock", |conn| {
+        LOCK.fenced().transaction(conn, |conn| {
             in_body(|| log(conn, "cut"))?;
             Ok(())
         })

@@ -86,6 +86,27 @@ alone! {
         }
     }
 
+    fn a_fenced_lock_costs_three_round_trips_more() {
+        let (db, proxy) = (Database::with_fences(), Proxy::new());
+        let conn = &mut warm(&db, &proxy);
+        let lock = LOCK.fenced();
+        let body = |_: &mut MysqlConnection| Ok::<_, Error>(());
+        lock.transaction(conn, body).unwrap();
+        proxy.expect("acquire, fenced", 4, || {
+            lock.acquire(conn).unwrap().leak();
+        });
+        proxy.expect("Lock::release", 1, || lock.release(conn).unwrap());
+        proxy.expect("try_acquire, fenced", 4, || {
+            lock.try_acquire(conn).unwrap().unwrap().leak();
+        });
+        lock.release(conn).unwrap();
+        proxy.expect("transaction, fenced", 12, || lock.transaction(conn, body).unwrap());
+        let mut guard = lock.acquire(conn).unwrap();
+        proxy.expect("LockGuard::transaction, fenced", 7, || {
+            guard.transaction(body).unwrap();
+        });
+    }
+
     fn a_query_costs_one_round_trip() {
         let (db, proxy) = (Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy);

@@ -48,7 +48,7 @@ pub(crate) type Call = fn(&mut MysqlConnection) -> Result<(), Error>;
 /// Cuts the connection at each request of a call in turn, in every way, and expects each time an
 /// error, a connection that a pool discards, and a lock that is free again.
 pub(crate) fn cut_everywhere(what: &str, call: Call) {
-    let db = Database::with_tables();
+    let db = Database::with_fences();
     let mut admin = Admin::new();
     for cut in Cut::ALL {
         let mut requests = 0;

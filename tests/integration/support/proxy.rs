@@ -51,6 +51,8 @@ struct State {
     plan: Option<(usize, Cut)>,
     /// Whether the plan was carried out.
     was_cut: bool,
+    /// Whether packets are swallowed in both directions.
+    is_silent: bool,
     closed: bool,
     sockets: Vec<TcpStream>,
 }
@@ -130,6 +132,11 @@ impl Proxy {
     /// Cuts all connections at once.
     pub(crate) fn cut_now(&self) {
         self.shared.cut();
+    }
+
+    /// Forwards nothing any more, and leaves all connections open, as a network does that drops packets.
+    pub(crate) fn silence(&self) {
+        self.shared.lock().is_silent = true;
     }
 
     /// Cuts all connections at the request that follows this many more requests.
@@ -232,6 +239,9 @@ fn requests(
 ) -> io::Result<()> {
     loop {
         let packet = read_packet(client)?;
+        if shared.lock().is_silent {
+            continue;
+        }
         if let Some(request) = describe(&packet) {
             match shared.note(request) {
                 Some(Cut::BeforeRequest) => {
@@ -265,6 +275,9 @@ fn answers(
             0 => return Ok(()),
             length => length,
         };
+        if shared.lock().is_silent {
+            continue;
+        }
         match answer.0.load(Ordering::SeqCst) {
             Answer::DISCARD => shared.cut(),
             Answer::HALVE => {

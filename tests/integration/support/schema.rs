@@ -85,6 +85,13 @@ impl Database {
         database
     }
 
+    /// Creates a database with the tables of this module, and that of the fencing tokens.
+    pub(crate) fn with_fences() -> Self {
+        let database = Self::with_tables();
+        diesel_locks::Lock::create_fences(&mut database.connect()).unwrap();
+        database
+    }
+
     /// Creates a database with this name, for tests that need two with similar names.
     pub(crate) fn named(name: &str) -> Self {
         let quoted = name.replace('`', "``");

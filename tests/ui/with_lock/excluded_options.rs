@@ -16,4 +16,9 @@ fn two_databases(conn: &mut MysqlConnection) -> QueryResult<()> {
     Ok(())
 }
 
+#[with_lock("nightly", server_wide, fenced)]
+fn no_database_for_the_tokens(conn: &mut MysqlConnection) -> QueryResult<()> {
+    Ok(())
+}
+
 fn main() {}

@@ -1,0 +1,112 @@
+//! A counter that is read and then written under a lock that two nodes have granted.
+
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+use std::thread;
+
+use diesel::prelude::*;
+use diesel_locks::{Error, Lock};
+
+use crate::node::Node;
+
+diesel::table! {
+    counters (id) {
+        id -> Integer,
+        value -> BigInt,
+    }
+}
+
+/// How often each node raises the counter.
+const EACH: i64 = 150;
+
+pub(crate) fn read(conn: &mut MysqlConnection) -> QueryResult<i64> {
+    counters::table.find(1).select(counters::value).get_result(conn)
+}
+
+pub(crate) fn write(conn: &mut MysqlConnection, value: i64) -> QueryResult<usize> {
+    diesel::update(counters::table.find(1)).set(counters::value.eq(value)).execute(conn)
+}
+
+/// Reads the counter, and writes it plus one.
+pub(crate) fn raise(conn: &mut MysqlConnection) -> QueryResult<()> {
+    let value = read(conn)?;
+    write(conn, value + 1).map(drop)
+}
+
+/// What came of transactions on both nodes at once.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) committed: i64,
+    pub(crate) counted: i64,
+    refused: BTreeMap<&'static str, i64>,
+}
+
+impl Outcome {
+    pub(crate) fn lost(&self) -> i64 {
+        self.committed - self.counted
+    }
+
+    pub(crate) fn superseded(&self) -> i64 {
+        self.refused.get("superseded").copied().unwrap_or_default()
+    }
+}
+
+/// Raises the counter under the lock on both nodes at the same time.
+pub(crate) fn raise_on_both(nodes: &[Node; 2], lock: Lock<'static>, sync: &str) -> Outcome {
+    let before = settled(&nodes[0], sync);
+    let together = Barrier::new(2);
+    let parts: Vec<_> = thread::scope(|threads| {
+        let parts = nodes.each_ref().map(|node| {
+            let together = &together;
+            threads.spawn(move || {
+                let mut conn = node.connect();
+                together.wait();
+                let mut outcome = Outcome::default();
+                for _ in 0..EACH {
+                    match lock.transaction(&mut conn, raise).map_err(Error::from) {
+                        Ok(()) => outcome.committed += 1,
+                        Err(error) => {
+                            let what = name_of(&error);
+                            *outcome.refused.entry(what).or_default() += 1;
+                        }
+                    }
+                }
+                outcome
+            })
+        });
+        parts.into_iter().map(|part| part.join().unwrap()).collect()
+    });
+    let mut all = Outcome { counted: settled(&nodes[0], sync) - before, ..Outcome::default() };
+    for part in parts {
+        all.committed += part.committed;
+        for (what, times) in part.refused {
+            *all.refused.entry(what).or_default() += times;
+        }
+    }
+    let kind = if lock == Lock::new(lock.name()) { "without a fence" } else { "fenced" };
+    println!("{kind}: {all:?}, {} lost", all.lost());
+    all
+}
+
+/// The counter, once what the other node has committed is here.
+fn settled(node: &Node, sync: &str) -> i64 {
+    let mut conn = node.connect();
+    diesel::sql_query(sync).execute(&mut conn).unwrap();
+    read(&mut conn).unwrap()
+}
+
+fn name_of(error: &Error) -> &'static str {
+    match error {
+        Error::Superseded { .. } => "superseded",
+        Error::Deadlock { .. } => "deadlock",
+        Error::Timeout { .. } => "timeout",
+        Error::ConnectionLost(_) => panic!("{error:?}"),
+        Error::TransactionEnded { .. } => "transaction ended",
+        Error::Interrupted { .. } => "interrupted",
+        Error::Diesel(error) => {
+            println!("refused: {error}");
+            "other"
+        }
+        error => panic!("{error:?}"),
+    }
+}
