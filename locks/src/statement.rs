@@ -144,6 +144,7 @@ const TIMES: usize = 13;
 /// prepare, and then runs the program's statement, an `UPDATE` for example, with the parameters of this
 /// one, unless it finds that their number is wrong.
 #[cfg(feature = "async")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "Diesel borrows what is bound")]
 pub(crate) fn push_client_number<'b>(
     mut out: AstPass<'_, 'b, Mysql>,
     number: &'b u64,
