@@ -40,7 +40,7 @@
 //!
 //! A query of yours that was cancelled earlier leaves its answer in the stream, too. The next call on
 //! that connection notices it: it closes the connection and returns
-//! [`Error::ConnectionLost`](crate::Error::ConnectionLost).
+//! [`Error::ConnectionLost`].
 //!
 //! # Costs
 //!

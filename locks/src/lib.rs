@@ -39,6 +39,10 @@
 //! thread. [`Lock::all`] describes several locks that are acquired together, in an order that
 //! prevents deadlocks.
 //!
+//! A lock can be lost while its holder works. [`Lock::fenced`] draws a fencing token, and its
+//! transactions commit only if no later holder has begun. [`LockGuard::keep_alive`] keeps a lock on an
+//! idle connection, and learns of its loss.
+//!
 //! # Table locks
 //!
 //! ```no_run
@@ -88,8 +92,8 @@
 //!
 //! # Test transactions
 //!
-//! In one of Diesel's test transactions, [`Lock::transaction`] is a savepoint, and table locks are
-//! refused.
+//! In one of Diesel's test transactions, [`Lock::transaction`] is a savepoint, and table locks and
+//! fenced locks are refused.
 //!
 //! # Clusters
 //!
@@ -100,7 +104,8 @@
 //!
 //! - `mysql` (default): Diesel's connection, which links to the system's client library. Without it
 //!   there are only [`LockableTable`] and [`Error`].
-//! - `bundled`: builds that library from source instead.
+//! - `bundled`: builds Oracle's client library from source instead. Its license is the GPL 2.0, which
+//!   then also concerns the program that it is linked into.
 //! - `r2d2`: locks on the connections of Diesel's r2d2 pools.
 //! - `tracing`: a DEBUG span for each acquire, with the lock, the timeout, how long it waited and how
 //!   it ended; and a WARN event for a lock that was not held to its end if no caller gets that error.

@@ -83,9 +83,9 @@ impl FullName {
         self.digits.get_or_init(|| hexadecimal(self.as_bytes()))
     }
 
-    /// Those of the database to be checked.
-    pub(crate) fn checked_digits(&self) -> Option<&str> {
-        self.checked_database().map(|database| &self.digits()[..2 * database.len()])
+    /// Those of the database in front.
+    pub(crate) fn digits_of(&self, database: &str) -> &str {
+        &self.digits()[..2 * database.len()]
     }
 
     /// Whether MySQL accepts the name, which accepts fewer than MariaDB.

@@ -4,6 +4,7 @@
 
 pub(crate) mod fence;
 pub(crate) mod inspect;
+pub(crate) mod keep_alive;
 pub(crate) mod named;
 pub(crate) mod server;
 pub(crate) mod tables;
@@ -25,6 +26,12 @@ pub(crate) trait Statement {
         expect(dead_code, reason = "the other driver runs it again")
     )]
     fn text(&self) -> Option<Text>;
+
+    /// Whether its row has a number of the client's own, by which the caller recognizes it.
+    #[cfg(feature = "async")]
+    fn is_numbered(&self) -> bool {
+        false
+    }
 }
 
 /// Copies the number of the last error to where it can be read: this statement cannot be prepared,
@@ -126,6 +133,30 @@ impl Query for Number<'_> {
 
 never_cached!(Number<'_>);
 
+/// How often the client's own number is bound.
+#[cfg(feature = "async")]
+const TIMES: usize = 13;
+
+/// The client's own number, which comes back in the row.
+///
+/// It is bound many times, so that hardly any statement of a program has as many parameters. After a
+/// prepare that was cancelled, the driver (`mysql_async` 0.36) takes its answer for that of the next
+/// prepare, and then runs the program's statement, an `UPDATE` for example, with the parameters of this
+/// one, unless it finds that their number is wrong.
+#[cfg(feature = "async")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "Diesel borrows what is bound")]
+pub(crate) fn push_client_number<'b>(
+    mut out: AstPass<'_, 'b, Mysql>,
+    number: &'b u64,
+) -> QueryResult<()> {
+    for i in 0..TIMES {
+        out.push_sql(if i == 0 { "CAST(" } else { " | CAST(" });
+        out.push_bind_param::<Unsigned<BigInt>, _>(number)?;
+        out.push_sql(" AS UNSIGNED)");
+    }
+    Ok(())
+}
+
 /// A query that returns the client's own number.
 #[cfg(feature = "async")]
 #[derive(Debug, diesel::query_builder::QueryId)]
@@ -134,9 +165,9 @@ pub(crate) struct Echo(pub(crate) u64);
 #[cfg(feature = "async")]
 impl QueryFragment<Mysql> for Echo {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT CAST(");
-        out.push_bind_param::<Unsigned<BigInt>, _>(&self.0)?;
-        out.push_sql(" AS UNSIGNED) LIMIT 1");
+        out.push_sql("SELECT ");
+        push_client_number(out.reborrow(), &self.0)?;
+        out.push_sql(" LIMIT 1");
         Ok(())
     }
 }

@@ -47,24 +47,18 @@ pub(crate) trait Wire: Send {
         query: impl Query<'a, Row>,
     ) -> Self::Step<'a, Row>;
 
-    /// The same for a query whose row shows by itself that it is the answer to this one.
-    fn own_row<'a, Row: Send + 'static>(
-        &'a mut self,
-        query: impl Query<'a, Row>,
-    ) -> Self::Step<'a, Row>;
-
     /// Runs a query that returns at least one row.
     fn rows<'a, Row: Send + 'static>(
         &'a mut self,
         query: impl Query<'a, Row>,
     ) -> Self::Step<'a, Vec<Row>>;
 
+    /// Runs a statement that returns no rows: how many it has written, counted as the server does.
+    fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize>;
+
     /// Makes certain that the next answer belongs to the next request, where a driver does not. To be
     /// called before batches that grant or end something, whose answers have no rows.
     fn in_step(&mut self) -> Self::Step<'_, ()>;
-
-    /// Runs a statement that returns no rows: how many it has written, counted as the server does.
-    fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize>;
 
     /// Runs statements as text, one after the other.
     fn batch<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()>;

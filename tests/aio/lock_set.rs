@@ -83,7 +83,10 @@ async fn a_guard_that_is_dropped_frees_all_locks() {
     let (mut one, mut two) = (database.connect().await, database.connect().await);
     drop(abc().acquire(&mut one).await.unwrap());
     abc().acquire(&mut two).await.unwrap().release().await.unwrap();
-    let owned = abc().acquire_owned(Box::new(two)).await.unwrap();
-    let two = owned.release().await.unwrap();
-    abc().try_acquire_owned(two).await.unwrap().unwrap().release().await.unwrap();
+    let task = tokio::spawn(async move {
+        let owned = abc().acquire_owned(Box::new(two)).await.unwrap();
+        let two = owned.release().await.unwrap();
+        abc().try_acquire_owned(two).await.unwrap().unwrap().release().await.map(drop)
+    });
+    task.await.unwrap().unwrap();
 }

@@ -7,7 +7,9 @@ use diesel_async::{AsyncMigrationHarness, AsyncMysqlConnection};
 use diesel_locks::aio::Lock;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::support::Database;
+use futures_util::future::join_all;
+
+use crate::support::{Database, soon};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../examples/replicas/migrations");
 
@@ -43,13 +45,26 @@ async fn migrations_that_start_at_once_run_once() {
     assert_eq!(count.count, 3);
 }
 
-/// The guide's snippets are compiled without diesel-async.
-#[test]
-fn the_guide_shows_this_function() {
-    let (_, function) = include_str!("migrations.rs").split_once("async fn migrate(").unwrap();
-    let (function, _) = function.split_once("\n}\n").unwrap();
-    assert!(
-        include_str!("../../docs/replicas.md").contains(function),
-        "async fn migrate({function}"
-    );
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_four_replicas_with_a_pool_one_migrates_and_three_find_nothing_to_do() {
+    let database = Database::create().await;
+    let pool = database.bb8(4).await;
+    let replicas = (0..4).map(|_| {
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            let conn = pool.get_owned().await.unwrap();
+            let lock = Lock::new("schema-migrations").without_timeout();
+            let guard = lock.acquire_owned(conn).await.unwrap();
+            let mut harness = AsyncMigrationHarness::new(guard);
+            let run = harness.run_pending_migrations(MIGRATIONS).unwrap().len();
+            harness.into_inner().release().await.unwrap();
+            run
+        })
+    });
+    let mut run = Vec::new();
+    for replica in soon("the replicas", join_all(replicas)).await {
+        run.push(replica.unwrap());
+    }
+    run.sort_unstable();
+    assert_eq!(run, [0, 0, 0, 3]);
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use diesel::QueryResult;
 use diesel::sql_types::{BigInt, Unsigned};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl as _};
+use diesel_locks::aio::LockGuard;
 use tokio::time::timeout;
 
 pub(crate) use self::database::Database;
@@ -35,14 +36,19 @@ pub(crate) async fn until(what: &str, mut seen: impl AsyncFnMut() -> bool) {
 
 /// Fails if the future takes longer than [`PATIENCE`].
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match timeout(PATIENCE, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("{what} was not done within {PATIENCE:?}"),
-    }
+    let Ok(output) = timeout(PATIENCE, future).await else {
+        panic!("{what} was not done within {PATIENCE:?}");
+    };
+    output
+}
+
+/// Leaks the guard, which would otherwise close the connection.
+pub(crate) fn keep(guard: LockGuard<&mut AsyncMysqlConnection>) {
+    guard.leak();
 }
 
 #[derive(diesel::QueryableByName)]
-struct Number {
+pub(crate) struct Number {
     #[diesel(sql_type = Unsigned<BigInt>)]
     n: u64,
 }

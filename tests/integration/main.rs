@@ -26,6 +26,17 @@ mod named_lock {
     mod transactions;
 }
 
+/// Sets of named locks.
+mod lock_sets {
+    mod acquire;
+    mod contention;
+    mod databases;
+    mod failures;
+    mod kill_storms;
+    mod names;
+    mod round_trips;
+}
+
 /// Fenced locks: tokens, and transactions that only the last holder commits.
 mod fences {
     mod failures;
@@ -41,17 +52,6 @@ mod fences {
 mod keep_alive {
     mod kept;
     mod lost;
-}
-
-/// Sets of named locks.
-mod lock_sets {
-    mod acquire;
-    mod contention;
-    mod databases;
-    mod failures;
-    mod kill_storms;
-    mod names;
-    mod round_trips;
 }
 
 /// Table locks.

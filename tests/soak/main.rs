@@ -5,6 +5,7 @@
 // If the program itself fails, the line in its code is the best explanation.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod aio;
 mod job;
 mod killer;
 mod ledger;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use crate::aio::Aio;
 use crate::killer::Targets;
 use crate::ledger::Ledger;
 use crate::scene::Scene;
@@ -34,7 +36,7 @@ struct Options {
     /// Duration in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Number of connections, each used by one thread
+    /// Number of connections: three quarters are used by a thread each, the others by async tasks
     #[arg(long, default_value_t = 200)]
     connections: u32,
     /// Number of named locks that they share
@@ -61,12 +63,14 @@ fn main() -> ExitCode {
 
     let ledger = Ledger::new(locks + scene::TABLES);
     let targets = Targets::new(options.connections);
-    let pool = scene.pool(options.connections);
+    let tasks = options.connections / 4;
+    let workers = options.connections - tasks;
+    let (pool, aio) = (scene.pool(workers), Aio::new(&scene, tasks));
     let deadline = Instant::now() + Duration::from_secs(options.seconds);
     thread::scope(|threads| {
         let (scene, ledger, targets) = (&scene, &ledger, &targets);
         let (done, ended) = mpsc::channel();
-        for number in 0..options.connections {
+        for number in 0..workers {
             let (pool, done) = (pool.clone(), done.clone());
             threads.spawn(move || {
                 let random = fastrand::Rng::with_seed(seed.wrapping_add(u64::from(number)));
@@ -77,12 +81,20 @@ fn main() -> ExitCode {
                 let _ = done.send(());
             });
         }
+        let aio = &aio;
+        threads.spawn(move || {
+            let working = || aio.work((scene, ledger, targets), workers, seed, deadline);
+            if catch_unwind(AssertUnwindSafe(working)).is_err() {
+                ledger.fault("a task panicked unexpectedly");
+            }
+            let _ = done.send(());
+        });
         let (killer_done, killer_ended) = mpsc::channel::<()>();
         threads.spawn(move || {
             let mut random = fastrand::Rng::with_seed(seed.wrapping_sub(1));
             killer::run(scene, targets, ledger, &mut random, &killer_ended);
         });
-        for left in (1..=options.connections).rev() {
+        for left in (1..=workers + 1).rev() {
             let patience = deadline.saturating_duration_since(Instant::now()) + PATIENCE;
             if ended.recv_timeout(patience).is_err() {
                 // Threads that hang cannot be joined.
@@ -94,7 +106,7 @@ fn main() -> ExitCode {
     });
     faults.extend(ledger.faults());
     faults.extend(scene.still_held());
-    drop(pool);
+    drop((pool, aio));
     faults.extend(scene.still_there(&ledger));
     ledger.report(Duration::from_secs(options.seconds));
     scene.remove();

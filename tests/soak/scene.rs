@@ -59,6 +59,11 @@ impl Scene {
         conn
     }
 
+    /// The URL with the database, for diesel-async.
+    pub(crate) fn url_inside(&self) -> String {
+        format!("{}/{}", self.url.trim_end_matches('/'), self.database)
+    }
+
     pub(crate) fn pool(&self, size: u32) -> Connections {
         #[derive(Debug)]
         struct Use(String);
@@ -144,17 +149,15 @@ impl Scene {
     }
 }
 
+/// The session variables that a lock may change while it is held.
+pub(crate) const SESSION: &str = "CONCAT_WS(' ', 'autocommit', @@autocommit, \
+     'innodb_table_locks', @@innodb_table_locks, 'lock_wait_timeout', @@lock_wait_timeout, \
+     'innodb_lock_wait_timeout', @@innodb_lock_wait_timeout, 'wait_timeout', @@wait_timeout)";
+
 /// Returns the connection ID, and the session variables that a lock may change while it is held.
 pub(crate) fn session(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
-    diesel::select((
-        sql::<Unsigned<BigInt>>("CONNECTION_ID()"),
-        sql::<Text>(
-            "CONCAT_WS(' ', 'autocommit', @@autocommit, 'innodb_table_locks', @@innodb_table_locks, \
-             'lock_wait_timeout', @@lock_wait_timeout, \
-             'innodb_lock_wait_timeout', @@innodb_lock_wait_timeout, 'wait_timeout', @@wait_timeout)",
-        ),
-    ))
-    .get_result(conn)
+    diesel::select((sql::<Unsigned<BigInt>>("CONNECTION_ID()"), sql::<Text>(SESSION)))
+        .get_result(conn)
 }
 
 /// Returns the name of the lock with this number.

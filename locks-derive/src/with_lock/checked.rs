@@ -13,8 +13,8 @@ pub(crate) struct NamedLock {
     pub(super) name: Name,
     pub(super) database: Database,
     pub(super) wait: Wait,
-    pub(super) fencing: Fencing,
     pub(super) hold_at_least: Option<Box<Expr>>,
+    pub(super) fencing: Fencing,
     pub(super) is_shortened: bool,
     pub(super) is_transaction: bool,
 }

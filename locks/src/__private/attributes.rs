@@ -4,6 +4,7 @@
 //! while the body runs: what is held is a token, and a panic of the body is caught until the lock has
 //! ended.
 
+use std::panic::resume_unwind;
 use std::thread;
 
 use diesel::mysql::MysqlConnection;
@@ -59,38 +60,38 @@ pub fn lock_tables(lock: &TableLock, conn: Found<'_>) -> Result<Held, Error> {
 /// A body that was run, or refused because there was no lock.
 #[must_use = "the lock is still held"]
 #[derive(Debug)]
-pub struct Ran<R>(Outcome<R>);
+pub struct Ran<R> {
+    caught: thread::Result<R>,
+    end: Option<End<R>>,
+}
 
+/// `failed` is kept so that only [`run`] asks for the trait: a function that returns something else
+/// gets one message.
 #[derive(Debug)]
-enum Outcome<R> {
-    Refused(R),
-    /// `failed` is kept so that only [`run`] asks for the trait: a function that returns something
-    /// else gets one message.
-    Ended {
-        held: Held,
-        caught: thread::Result<R>,
-        succeeded: bool,
-        failed: fn(Error) -> R,
-    },
+struct End<R> {
+    held: Held,
+    succeeded: bool,
+    failed: fn(Error) -> R,
 }
 
 pub fn run<R: Fallible>(held: Result<Held, Error>, body: impl FnOnce() -> R) -> Ran<R> {
-    Ran(match held {
-        Err(error) => Outcome::Refused(R::failed(error)),
+    match held {
+        Err(error) => Ran { caught: Ok(R::failed(error)), end: None },
         Ok(held) => {
             let caught = catch_panic(body);
             let succeeded = matches!(&caught, Ok(result) if result.succeeded());
-            Outcome::Ended { held, caught, succeeded, failed: R::failed }
+            Ran { caught, end: Some(End { held, succeeded, failed: R::failed }) }
         }
-    })
+    }
 }
 
 /// Ends what is held, and returns what the body returned.
 pub fn finish<R>(ran: Ran<R>, conn: Found<'_>) -> R {
-    match ran.0 {
-        Outcome::Refused(result) => result,
-        Outcome::Ended { held, caught: Err(panic), .. } => end_after_panic(&held, conn, panic),
-        Outcome::Ended { held, caught: Ok(result), succeeded, failed } => {
+    match (ran.caught, ran.end) {
+        (Ok(result), None) => result,
+        (Err(panic), None) => resume_unwind(panic),
+        (Err(panic), Some(End { held, .. })) => end_after_panic(&held, conn, panic),
+        (Ok(result), Some(End { held, succeeded, failed })) => {
             match end_after_body(&held, succeeded, conn) {
                 Ok(()) => result,
                 Err(error) => failed(error),

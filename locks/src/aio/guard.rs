@@ -143,7 +143,7 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
     }
 
     /// Returns the fencing token of this acquisition, or `None` if the lock is not
-    /// [fenced](crate::Lock::fenced).
+    /// [fenced](super::Lock::fenced).
     ///
     /// Pass it to systems other than the database, with each request: one that refuses a token that
     /// is smaller than the greatest it has seen obeys only the last holder.
@@ -160,7 +160,7 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
     /// # Errors
     ///
     /// The same as [`Lock::transaction`](super::Lock::transaction), except that the lock is neither
-    /// acquired nor released: [`Error::Superseded`] if the lock is fenced and a later holder has begun.
+    /// acquired nor released.
     pub async fn transaction<T, E>(
         &mut self,
         body: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> Result<T, E>,

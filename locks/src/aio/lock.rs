@@ -106,7 +106,7 @@ impl<'n> Lock<'n> {
         Self(self.0.hold_at_least(time))
     }
 
-    /// The same as [`Lock::fenced`](crate::Lock::fenced). Acquiring a free fenced lock costs four round
+    /// The same as [`Lock::fenced`](crate::Lock::fenced). Acquiring a fenced lock costs three more round
     /// trips.
     pub const fn fenced(self) -> Self {
         Self(self.0.fenced())
@@ -118,7 +118,7 @@ impl<'n> Lock<'n> {
     }
 
     /// Creates the table of the fencing tokens in the connection's default database, unless it is
-    /// there: the same as [`Lock::fenced`](crate::Lock::fenced) describes.
+    /// there. The user needs the `CREATE` privilege.
     ///
     /// # Errors
     ///

@@ -151,7 +151,6 @@ impl<'n> Lock<'n> {
     }
 }
 
-/// Creates the table of the tokens.
 pub(crate) async fn create_fences(conn: &mut impl Wire) -> Result<(), Error> {
     refuse_open(conn)?;
     in_step(TABLE, conn).await?;
@@ -240,9 +239,9 @@ impl NameRead {
     async fn begin(row: FenceRow<'_>, conn: &mut impl Wire) -> Result<Self, Error> {
         let is_changed = !row.database.is_ascii();
         if is_changed {
-            if let Err(error) = conn.batch(statements::BEGIN_NAME).await {
+            if let Err(error) = conn.batch(&statements::begin_name()).await {
                 let error = error_for(row, ServerError::diagnose(error, conn).await);
-                retry_or_close(conn, statements::END_NAME).await?;
+                retry_or_close(conn, &statements::end_name()).await?;
                 return Err(error);
             }
         }
@@ -250,7 +249,7 @@ impl NameRead {
     }
 
     async fn end(self, conn: &mut impl Wire) -> Result<(), Error> {
-        if self.is_changed { retry_or_close(conn, statements::END_NAME).await } else { Ok(()) }
+        if self.is_changed { retry_or_close(conn, &statements::end_name()).await } else { Ok(()) }
     }
 }
 
@@ -343,7 +342,7 @@ async fn attempt(
         Err(error) => Err(ServerError::diagnose(error, conn).await),
     };
     if !matches!(&rows, Err(failed) if failed.kind == ErrorKind::ConnectionLost) {
-        retry_or_close(conn, statements::END_WAIT).await?;
+        retry_or_close(conn, &statements::end_wait()).await?;
     }
     Ok(rows)
 }
@@ -355,7 +354,7 @@ struct Drawn {
 }
 
 async fn read(draw: i64, row: FenceRow<'_>, conn: &mut impl Wire) -> Result<Option<Drawn>, Error> {
-    let read: DrawRow = match conn.own_row(ReadDraw::new()).await {
+    let read: DrawRow = match conn.row(ReadDraw::new()).await {
         Ok(read) => read,
         Err(error) => return Err(error_for(row, ServerError::diagnose(error, conn).await)),
     };

@@ -95,11 +95,18 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     {
         let (lock, conn) = self.0.parts();
         let conn = conn.target_mut();
-        let begun = mysql(conn).and_then(|conn| {
-            abandon_on_panic(conn, |conn| now(TransactionUnder::begin(lock, None, conn)))
-        });
+        let begun = mysql(conn).and_then(|conn| begin(lock, None, conn));
         Scope::new(conn, begun.map_err(DieselError::from)?).run(body)
     }
+}
+
+/// Begins a transaction, in which the session may be idle for so many seconds.
+pub(super) fn begin(
+    lock: &HeldLock,
+    idle: Option<u64>,
+    conn: &mut MysqlConnection,
+) -> Result<TransactionUnder, Error> {
+    abandon_on_panic(conn, |conn| now(TransactionUnder::begin(lock, idle, conn)))
 }
 
 impl<Conn: GuardedConnection> Deref for LockGuard<Conn> {

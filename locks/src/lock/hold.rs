@@ -38,12 +38,11 @@ async fn wait_and_draw(
         Outcome::Acquired(name) => name,
         Outcome::Busy { name, holder } => return Ok(Outcome::Busy { name, holder }),
     };
-    let held = HeldLock::one(name.clone(), lock.at_least);
     if !lock.is_fenced() {
-        return Ok(Outcome::Acquired(held));
+        return Ok(Outcome::Acquired(HeldLock::one(name, lock.at_least)));
     }
     match Fence::draw(lock, &name, &wait, conn).await {
-        Ok(Some(fence)) => Ok(Outcome::Acquired(held.fenced(fence))),
+        Ok(Some(fence)) => Ok(Outcome::Acquired(HeldLock::one(name, lock.at_least).fenced(fence))),
         Ok(None) => {
             release_once(&name, conn).await?;
             Ok(Outcome::Busy { name, holder: None })

@@ -9,12 +9,13 @@ use diesel::mysql::MysqlConnection;
 use diesel::result::Error as DieselError;
 
 use super::LockGuard;
-use super::release::{HeldLock, TransactionUnder};
+use super::guard::begin;
+use super::release::HeldLock;
 use crate::connection::{LockConnection, mysql};
 use crate::error::{Error, FromDieselError};
 use crate::scope::{Ending, Held, Scope};
 use crate::server_error::{ServerError, connection_lost, retry_or_close};
-use crate::statement::transaction::{keep_idle, restore_idle};
+use crate::statement::keep_alive::{keep_idle, restore_idle};
 use crate::wire::{abandon_on_panic, catch_panic, now};
 
 /// The shortest interval between two queries.
@@ -192,12 +193,10 @@ impl<Conn: LockConnection> KeptLock<Conn> {
             })
             .into());
         }
-        let begun = mysql(conn).and_then(|conn| {
-            abandon_on_panic(conn, |conn| {
-                now(TransactionUnder::begin(&self.held, Some(self.idle), conn))
-            })
-        });
-        Scope::new(conn, begun.map_err(DieselError::from)?).run(body)
+        let held = mysql(conn)
+            .and_then(|conn| begin(&self.held, Some(self.idle), conn))
+            .map_err(DieselError::from)?;
+        Scope::new(conn, held).run(body)
     }
 
     /// Releases the lock, and returns the connection.

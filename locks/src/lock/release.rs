@@ -41,7 +41,7 @@ impl Lock<'_> {
     /// the number of locks, re-entries included.
     ///
     /// For connections that other code may have left locks on, such as one that was just taken from a
-    /// pool: r2d2 calls no hook when it takes a connection back. Two round trips.
+    /// pool: r2d2 calls no customizer when a connection comes back to it. Two round trips.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ pub(super) const KIND: &str = "named lock";
 pub(crate) struct HeldLock {
     names: Names,
     minimum: Minimum,
-    fence: Option<Box<Fence>>,
+    fence: Option<Fence>,
 }
 
 /// The names by which locks were acquired.
@@ -83,19 +83,18 @@ impl HeldLock {
         Self { names: Names::One(name), minimum: Minimum::start(at_least), fence: None }
     }
 
-    pub(super) fn fenced(mut self, fence: Fence) -> Self {
-        self.fence = Some(Box::new(fence));
-        self
+    pub(super) fn fenced(self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self }
     }
 
     pub(crate) fn fencing_token(&self) -> Option<u64> {
-        self.fence.as_ref().map(|fence| fence.token())
+        self.fence.as_ref().map(Fence::token)
     }
 
     /// Makes the open transaction one that only the last holder of the lock commits.
     async fn check_fence(&self, conn: &mut impl Wire) -> Result<(), Error> {
-        match (&self.names, &self.fence) {
-            (Names::One(name), Some(fence)) => fence.check(name, conn).await,
+        match (&self.fence, &self.names) {
+            (Some(fence), Names::One(name)) => fence.check(name, conn).await,
             _ => Ok(()),
         }
     }
@@ -201,7 +200,7 @@ pub(crate) struct TransactionUnder {
 }
 
 impl TransactionUnder {
-    /// Begins the transaction, in which the session may be idle for so many seconds.
+    /// With `idle`, the server ends the transaction if it hears nothing for so many seconds.
     pub(crate) async fn begin(
         lock: &HeldLock,
         idle: Option<u64>,
@@ -234,7 +233,7 @@ async fn begin_transaction(
     idle: Option<u64>,
     conn: &mut impl Wire,
 ) -> Result<Transaction, Error> {
-    let kind = if lock.fence.is_some() { Kind::Fenced { idle } } else { Kind::Plain };
+    let kind = if lock.fencing_token().is_some() { Kind::Fenced { idle } } else { Kind::Plain };
     let transaction = Transaction::begin(lock.lock(), kind, conn).await?;
     let Err(error) = lock.check_fence(conn).await else { return Ok(transaction) };
     // The first error says why; a transaction that cannot be ended closes the connection.

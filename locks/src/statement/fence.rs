@@ -8,7 +8,7 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Unsigned};
 
 use super::named::{Bound, push_name};
-use super::transaction::REFUSE_OPEN;
+use super::transaction::{CLIENT, REFUSE_OPEN, Saved, put_back_if_saved, save_all};
 use super::{Statement, Text, Texts, cached_by_text, never_cached};
 use crate::name::FullName;
 
@@ -85,13 +85,13 @@ impl BeginDraw {
 
 impl QueryFragment<Mysql> for BeginDraw {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SET @diesel_locks = 0 ");
+        out.push_sql(REFUSE_OPEN);
         out.push_sql(
-            "SET @diesel_locks_draw_id = LAST_INSERT_ID(), \
-             @diesel_locks_draw_autocommit = @@autocommit, @diesel_locks_draw = ",
+            ", @diesel_locks_draw_autocommit = @@autocommit, autocommit = 1, \
+             @diesel_locks_draw_id = LAST_INSERT_ID(), @diesel_locks_draw = ",
         );
         out.push_bind_param::<BigInt, _>(&self.draw)?;
-        out.push_sql(REFUSE_OPEN);
-        out.push_sql(", autocommit = 1");
         self.text.push_end(&mut out);
         Ok(())
     }
@@ -202,6 +202,11 @@ impl Statement for ReadDraw {
     fn text(&self) -> Option<Text> {
         Some(self.0)
     }
+
+    #[cfg(feature = "async")]
+    fn is_numbered(&self) -> bool {
+        true
+    }
 }
 
 /// Puts autocommit back to what it was before the draw; running it again changes nothing.
@@ -212,28 +217,31 @@ pub(crate) fn end_draw(draw: i64) -> String {
     )
 }
 
-/// The session's own timeouts are kept in 32 bits each.
+/// The timeouts under which a draw waits.
+const WAITS: [Saved; 2] = [
+    Saved { copy: "@diesel_locks_draw_wait", variable: "lock_wait_timeout" },
+    Saved { copy: "@diesel_locks_draw_innodb_wait", variable: "innodb_lock_wait_timeout" },
+];
+
 pub(crate) fn begin_wait(seconds: u64) -> String {
-    format!(
-        "SET @diesel_locks_draw_waits = (@@innodb_lock_wait_timeout << 32) + @@lock_wait_timeout, \
-         lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
-    )
+    let waits = format!("lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}");
+    format!("SET {}, {waits}", save_all(&WAITS))
 }
 
 /// Running it again changes nothing.
-pub(crate) const END_WAIT: &str = "SET lock_wait_timeout = \
-     CAST(COALESCE(@diesel_locks_draw_waits & 4294967295, @@lock_wait_timeout) AS SIGNED), \
-     innodb_lock_wait_timeout = \
-     CAST(COALESCE(@diesel_locks_draw_waits >> 32, @@innodb_lock_wait_timeout) AS SIGNED), \
-     @diesel_locks_draw_waits = NULL";
+pub(crate) fn end_wait() -> String {
+    format!("SET {}", put_back_if_saved(&WAITS))
+}
 
 /// The session reads the name of the database in UTF-8 from here on.
-pub(crate) const BEGIN_NAME: &str =
-    "SET @diesel_locks_draw_client = @@character_set_client, character_set_client = utf8mb4";
+pub(crate) fn begin_name() -> String {
+    format!("SET {}, character_set_client = utf8mb4", save_all(&[CLIENT]))
+}
 
 /// Running it again changes nothing.
-pub(crate) const END_NAME: &str = "SET character_set_client = \
-     COALESCE(@diesel_locks_draw_client, @@character_set_client), @diesel_locks_draw_client = NULL";
+pub(crate) fn end_name() -> String {
+    format!("SET {}", put_back_if_saved(&[CLIENT]))
+}
 
 /// Writes the token's row, which commits only if no later one was drawn: one row if so far there is
 /// none. The row changes each time: clusters do not certify a write of the same value.

@@ -19,6 +19,8 @@ pub(crate) use self::inspect::{Inspect, InspectRow};
 pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text, sleep};
 pub(crate) use self::set::{MOST_NAMES, SetFunction, release_leading_as_text, release_set_as_text};
 use super::Text;
+#[cfg(feature = "async")]
+use super::push_client_number;
 use crate::name::FullName;
 
 /// The longest timeout that the hint takes, in milliseconds; 0 would switch nothing off.
@@ -73,9 +75,7 @@ fn push_checked<'b>(
     out.push_sql("IF(CAST(DATABASE() AS BINARY) = ");
     match bound {
         Bound::Bytes => out.push_bind_param::<Binary, _>(database.as_bytes())?,
-        Bound::Digits => {
-            push_digits(out.reborrow(), &name.digits()[..2 * database.len()])?;
-        }
+        Bound::Digits => push_digits(out.reborrow(), name.digits_of(database))?,
     }
     out.push_sql(", ");
     call(out.reborrow())?;
@@ -161,9 +161,8 @@ pub(crate) struct Numbered<'s, S> {
 impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.function.push_select(&mut out);
-        out.push_sql("CAST(");
-        out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
-        out.push_sql(" AS UNSIGNED), CAST(");
+        push_client_number(out.reborrow(), &self.number)?;
+        out.push_sql(", CAST(");
         self.function.walk_call(Bound::Digits, out.reborrow())?;
         out.push_sql(" AS SIGNED) LIMIT 1");
         self.function.text().push_end(&mut out);

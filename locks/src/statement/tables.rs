@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::transaction::{
-    Batch, Ending, SCOPE, Saved, ScopeId, UNLOCK, begin_batch, end_batch, enter_table_scope,
-    leave_any_table_scope, leave_table_scope, put_back, refuse_open_and_switch_off,
-    release_savepoint, restore_batch, save, savepoint,
+    Batch, CLIENT, Ending, SCOPE, Saved, ScopeId, UNLOCK, begin_batch, end_batch,
+    enter_table_scope, leave_any_table_scope, leave_table_scope, put_back,
+    refuse_open_and_switch_off, release_savepoint, restore_batch, save, savepoint,
 };
 use crate::lockable::{Level, Tables};
 
@@ -95,8 +95,6 @@ fn is_read_alike(tables: &str) -> bool {
     let is_alike = |byte: u8| byte.is_ascii_alphanumeric() || b"_`., ".contains(&byte);
     tables.bytes().all(is_alike) && !tables.contains("``")
 }
-
-const CLIENT: Saved = Saved { copy: "@diesel_locks_client", variable: "character_set_client" };
 
 /// The timeouts, which are changed where one is set: 32 bits each.
 const WAITS: &str = "@diesel_locks_waits";

@@ -86,6 +86,28 @@ pub(super) fn put_back(Saved { copy, variable }: Saved) -> String {
     format!("{variable} = {copy}")
 }
 
+/// Assignments that save variables for longer than a batch.
+pub(super) fn save_all(variables: &[Saved]) -> String {
+    variables.iter().map(|saved| save(*saved)).collect::<Vec<_>>().join(", ")
+}
+
+/// Assignments that put back what may have been saved so, and forget it.
+pub(super) fn put_back_if_saved(variables: &[Saved]) -> String {
+    let back = variables.iter().map(|Saved { copy, variable }| {
+        if variable.starts_with("character_set") {
+            format!("{variable} = COALESCE({copy}, @@{variable}), {copy} = NULL")
+        } else {
+            // As a number: MySQL takes no decimals.
+            format!("{variable} = CAST(COALESCE({copy}, @@{variable}) AS SIGNED), {copy} = NULL")
+        }
+    });
+    back.collect::<Vec<_>>().join(", ")
+}
+
+/// The character set in which names are read.
+pub(super) const CLIENT: Saved =
+    Saved { copy: "@diesel_locks_client", variable: "character_set_client" };
+
 /// Goes before each batch: limits how long a batch can hang, and makes errors readable.
 pub(super) fn begin_batch(batch: Batch) -> String {
     let Saved { copy, variable } = RESULTS;
@@ -103,13 +125,20 @@ pub(super) fn end_batch() -> String {
 
 /// The same after a batch that failed, if it had begun; running it again changes nothing.
 pub(crate) fn restore_batch(batch: Batch) -> String {
-    let begun = format!("{IDLE} >> 32 = {}", batch.number());
-    let Saved { copy, variable } = RESULTS;
+    let (begun, results) = (has_begun(batch), restored_results(batch));
     // As a number: MySQL takes no decimals.
     format!(
-        "SET wait_timeout = CAST(IF({begun}, {SAVED_IDLE}, @@wait_timeout) AS SIGNED), \
-         {variable} = IF({begun}, {copy}, @@{variable})"
+        "SET wait_timeout = CAST(IF({begun}, {SAVED_IDLE}, @@wait_timeout) AS SIGNED), {results}"
     )
+}
+
+fn has_begun(batch: Batch) -> String {
+    format!("{IDLE} >> 32 = {}", batch.number())
+}
+
+fn restored_results(batch: Batch) -> String {
+    let Saved { copy, variable } = RESULTS;
+    format!("{variable} = IF({}, {copy}, @@{variable})", has_begun(batch))
 }
 
 /// Assignments that fail if a transaction is open, even one that Diesel never saw. Nothing of their
@@ -200,6 +229,13 @@ pub(crate) const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
 /// Unlocks tables. Commits, where the transaction was not ended before.
 pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 
+/// The copy of the session's idle limit, where that is changed for longer than a batch.
+pub(super) const LONG_IDLE: Saved =
+    Saved { copy: "@diesel_locks_long_idle", variable: "wait_timeout" };
+
+/// The session's own `autocommit`, during a fenced transaction.
+const AUTOCOMMIT: &str = "@diesel_locks_autocommit";
+
 /// Begins a transaction where none is open.
 ///
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
@@ -224,12 +260,6 @@ pub(crate) fn end(scope: ScopeId, ending: Ending) -> String {
     )
 }
 
-/// The session's own `wait_timeout`, where it is changed for longer than a batch.
-const LONG_IDLE: &str = "@diesel_locks_long_idle";
-
-/// The session's own `autocommit`, during a fenced transaction.
-const AUTOCOMMIT: &str = "@diesel_locks_autocommit";
-
 /// Begins a fenced transaction, in which the session may be idle for so many seconds.
 ///
 /// Without autocommit: a node of a Galera cluster may roll a transaction back and not report it (MariaDB
@@ -238,7 +268,7 @@ pub(crate) fn begin_fenced(scope: ScopeId, idle: Option<u64>) -> String {
     let (saved, idle) = match idle {
         Some(seconds) => {
             // The batch has changed the variable before.
-            (format!("{LONG_IDLE} = {SAVED_IDLE}, "), format!(", wait_timeout = {seconds}"))
+            (format!("{} = {SAVED_IDLE}, ", LONG_IDLE.copy), format!(", wait_timeout = {seconds}"))
         }
         None => (String::new(), String::new()),
     };
@@ -255,10 +285,11 @@ pub(crate) fn begin_fenced(scope: ScopeId, idle: Option<u64>) -> String {
 
 /// Rolls a fenced transaction back, if the savepoint is still there.
 pub(crate) fn roll_back_fenced(scope: ScopeId) -> String {
+    let long = LONG_IDLE.copy;
     format!(
         "{}; {}; {ROLLBACK}; \
-         SET wait_timeout = CAST(COALESCE({LONG_IDLE}, {SAVED_IDLE}) AS SIGNED), \
-         {LONG_IDLE} = NULL, {}, autocommit = {AUTOCOMMIT}, {AUTOCOMMIT} = NULL, {SCOPE} = NULL",
+         SET wait_timeout = CAST(COALESCE({long}, {SAVED_IDLE}) AS SIGNED), \
+         {long} = NULL, {}, autocommit = {AUTOCOMMIT}, {AUTOCOMMIT} = NULL, {SCOPE} = NULL",
         begin_batch(Batch::End(scope)),
         release_savepoint(scope),
         put_back(RESULTS)
@@ -334,29 +365,12 @@ cached_by_text!(Commit, LeaveFenced);
 
 /// The same after a failed batch; running it again changes nothing.
 pub(crate) fn leave_fenced_scope(batch: Batch) -> String {
-    let begun = format!("{IDLE} >> 32 = {}", batch.number());
-    let Saved { copy, variable } = RESULTS;
+    let (begun, results, long) = (has_begun(batch), restored_results(batch), LONG_IDLE.copy);
     format!(
-        "SET wait_timeout = CAST(COALESCE({LONG_IDLE}, \
-         IF({begun}, {SAVED_IDLE}, @@wait_timeout)) AS SIGNED), {LONG_IDLE} = NULL, \
-         {variable} = IF({begun}, {copy}, @@{variable}), \
+        "SET wait_timeout = CAST(COALESCE({long}, IF({begun}, {SAVED_IDLE}, @@wait_timeout)) \
+         AS SIGNED), {results}, {long} = NULL, \
          autocommit = CAST(COALESCE({AUTOCOMMIT}, @@autocommit + 0) AS SIGNED), \
          {AUTOCOMMIT} = NULL, {SCOPE} = NULL"
-    )
-}
-
-/// Makes the server close the connection, and free its locks, if it is idle for this long.
-#[cfg(feature = "mysql")]
-pub(crate) fn keep_idle(seconds: u64) -> String {
-    format!("SET {LONG_IDLE} = @@wait_timeout, wait_timeout = {seconds}")
-}
-
-/// Puts back what it was; running it again changes nothing.
-#[cfg(feature = "mysql")]
-pub(crate) fn restore_idle() -> String {
-    format!(
-        "SET wait_timeout = CAST(COALESCE({LONG_IDLE}, @@wait_timeout) AS SIGNED), \
-         {LONG_IDLE} = NULL"
     )
 }
 

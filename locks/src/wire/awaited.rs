@@ -66,17 +66,11 @@ impl Wire for AsyncMysqlConnection {
         query: impl Query<'a, Row>,
     ) -> Self::Step<'a, Row> {
         Box::pin(async move {
-            self.in_step().await?;
-            RunQueryDsl::get_result(query, self).await
-        })
-    }
-
-    fn own_row<'a, Row: Send + 'static>(
-        &'a mut self,
-        query: impl Query<'a, Row>,
-    ) -> Self::Step<'a, Row> {
-        Box::pin(async move {
-            refuse_closed(self)?;
+            if query.is_numbered() {
+                refuse_closed(self)?;
+            } else {
+                self.in_step().await?;
+            }
             RunQueryDsl::get_result(query, self).await
         })
     }
@@ -91,6 +85,13 @@ impl Wire for AsyncMysqlConnection {
         })
     }
 
+    fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize> {
+        Box::pin(async move {
+            refuse_closed(self)?;
+            RunQueryDsl::execute(statement, self).await
+        })
+    }
+
     fn in_step(&mut self) -> Self::Step<'_, ()> {
         Box::pin(async move {
             refuse_closed(self)?;
@@ -98,13 +99,6 @@ impl Wire for AsyncMysqlConnection {
             let row: QueryResult<(u64, ())> =
                 RunQueryDsl::get_result::<u64>(Echo(number), self).await.map(|echo| (echo, ()));
             recognized(number, row, self)
-        })
-    }
-
-    fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize> {
-        Box::pin(async move {
-            refuse_closed(self)?;
-            diesel_async::methods::ExecuteDsl::execute(statement, self).await
         })
     }
 

@@ -107,23 +107,12 @@ impl Wire for MysqlConnection {
         ready(retire_failed(text, load_one(query, self)))
     }
 
-    fn own_row<'a, Row: Send + 'static>(
-        &'a mut self,
-        query: impl Query<'a, Row>,
-    ) -> Self::Step<'a, Row> {
-        self.row(query)
-    }
-
     fn rows<'a, Row: Send + 'static>(
         &'a mut self,
         query: impl Query<'a, Row>,
     ) -> Self::Step<'a, Vec<Row>> {
         let text = query.text();
         ready(retire_failed(text, load(query, self)))
-    }
-
-    fn in_step(&mut self) -> Self::Step<'_, ()> {
-        ready(Ok(()))
     }
 
     fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize> {
@@ -135,6 +124,10 @@ impl Wire for MysqlConnection {
             rows => Ok(rows),
         });
         ready(retire_failed(text, rows))
+    }
+
+    fn in_step(&mut self) -> Self::Step<'_, ()> {
+        ready(Ok(()))
     }
 
     fn batch<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()> {

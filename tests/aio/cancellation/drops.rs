@@ -123,9 +123,9 @@ async fn a_task_that_panics_or_is_aborted_leaves_its_pool_usable() {
         soon("the first", one).await.unwrap_err();
         soon("the second", two).await.unwrap_err();
         scene.expect_nothing_held("tasks", 0).await;
-        assert_eq!(number("17", &mut *soon("bb8", bb8.get()).await.unwrap()).await, Ok(17));
+        assert_eq!(number("17", &mut soon("bb8", bb8.get()).await.unwrap()).await, Ok(17));
         assert_eq!(
-            number("17", &mut *soon("deadpool", deadpool.get()).await.unwrap()).await,
+            number("17", &mut soon("deadpool", deadpool.get()).await.unwrap()).await,
             Ok(17)
         );
     }

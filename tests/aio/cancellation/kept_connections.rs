@@ -45,6 +45,7 @@ impl Scene {
         .await;
         let rows = database.count_of_pairs(admin).await;
         assert!(rows == 0 || rows == 2, "{what}: half of it is committed");
+        assert!(database.has_known_settings(admin).await, "{what}: other settings are written");
         let busy = admin.holder(&database.full_name("busy")).await;
         assert!(busy.is_some_and(|busy| busy != id), "{what}: {busy:?} holds what another held");
         let clean = format!("DELETE FROM `{}`.work", database.name());

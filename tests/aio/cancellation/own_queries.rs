@@ -10,7 +10,13 @@ use futures_util::future::BoxFuture;
 
 use super::kept_connections::Scene;
 use super::probes::{BUSY, work};
-use crate::support::{Admin, Database, Drop, connection_id, number, polled, soon};
+use crate::support::{Admin, Database, Drop, Number, connection_id, number, polled, soon};
+
+diesel::table! {
+    settings (value) {
+        value -> Text,
+    }
+}
 
 const LOCK: Lock = Lock::new("free");
 
@@ -37,11 +43,27 @@ queries! {
     insert(conn) {
         diesel::insert_into(work::table).values(work::n.eq(-2)).execute(conn).await
     }
+    update_with_one_parameter(conn) {
+        diesel::update(settings::table).set(settings::value.eq("own")).execute(conn).await
+    }
+    update_with_two_parameters(conn) {
+        let all = settings::table.filter(settings::value.ne("other"));
+        diesel::update(all).set(settings::value.eq("own")).execute(conn).await
+    }
     select(conn) {
         work::table.select(work::n).load::<i32>(conn).await
     }
-    select_a_number_like_ours(conn) {
+    select_a_row_like_that_of_in_step(conn) {
         number("1", conn).await
+    }
+    select_a_row_like_that_of_acquire(conn) {
+        let row = "SELECT CAST(1 AS UNSIGNED) AS n, CAST(1 AS SIGNED) AS acquired";
+        diesel::sql_query(row).get_result::<Number>(conn).await
+    }
+    select_a_row_like_that_of_is_held(conn) {
+        let row = "SELECT CAST(1 AS UNSIGNED) AS n, CAST(DATABASE() AS BINARY) AS here, \
+                   CAST(NULL AS UNSIGNED) AS holder, CONNECTION_ID() AS this";
+        diesel::sql_query(row).get_result::<Number>(conn).await
     }
     batch(conn) {
         conn.batch_execute("DO 0").await
@@ -272,6 +294,7 @@ async fn cancel_before(
             query.1(&mut conn).await;
             LOCK.acquire(&mut conn).await.unwrap().release().await.unwrap();
             assert!(BUSY.is_held(&mut conn).await.unwrap());
+            inspect_server(&mut conn).await.unwrap();
         }
         let what = format!(
             "{}, dropped {drop:?} after {polls} polls, warm: {warm}, then {after:?}",

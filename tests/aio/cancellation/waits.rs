@@ -10,7 +10,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::probes::{Probe, ask_all};
-use crate::support::{Admin, Database, Drop, connection_id, on_both_runtimes, polled, soon, until};
+use crate::support::{
+    Admin, Database, Drop, connection_id, keep, on_both_runtimes, polled, soon, until,
+};
 
 const LOCK: Lock = Lock::new("wanted").timeout(Duration::from_secs(3_000));
 
@@ -37,16 +39,16 @@ fn tables() -> TableLock {
 
 waits! {
     acquire(conn) {
-        let _ = LOCK.acquire(conn).await.map(|guard| guard.leak()).unwrap();
+        LOCK.acquire(conn).await.map(keep).unwrap();
         panic!("another connection has the lock")
     }
     acquire_without_a_timeout(conn) {
-        let _ = LOCK.without_timeout().acquire(conn).await.map(|guard| guard.leak()).unwrap();
+        LOCK.without_timeout().acquire(conn).await.map(keep).unwrap();
         panic!("another connection has the lock")
     }
     acquire_within_a_fraction_of_a_second(conn) {
         let lock = LOCK.timeout(Duration::from_millis(2_000_500));
-        let _ = lock.acquire(conn).await.map(|guard| guard.leak()).unwrap();
+        lock.acquire(conn).await.map(keep).unwrap();
         panic!("another connection has the lock")
     }
     with(conn) {
@@ -57,7 +59,7 @@ waits! {
     }
     acquire_a_set(conn) {
         let set = Lock::all(["outer", "wanted"]).timeout(Duration::from_secs(3_000));
-        let _ = set.acquire(conn).await.map(|guard| guard.leak()).unwrap();
+        set.acquire(conn).await.map(keep).unwrap();
         panic!("another connection has the lock")
     }
     lock_tables(conn) {

@@ -3,7 +3,7 @@ use diesel_async::SimpleAsyncConnection as _;
 use diesel_locks::Error;
 use diesel_locks::aio::{Lock, TableLock};
 
-use crate::support::{Admin, Database, connection_id};
+use crate::support::{Admin, Database, connection_id, keep};
 
 /// Sessions in which names and messages are read and written in other ways.
 const SESSIONS: [&str; 7] = [
@@ -29,7 +29,7 @@ async fn a_session_whose_rows_the_driver_cannot_read_holds_nothing() {
         let id = connection_id(&mut conn).await;
         conn.batch_execute(set).await.unwrap();
         let lock = Lock::new("unreadable");
-        let refused = lock.acquire(&mut conn).await.map(|guard| guard.leak()).map(drop);
+        let refused = lock.acquire(&mut conn).await.map(keep);
         assert!(matches!(refused, Err(Error::ConnectionLost(_))), "{set}: {refused:?}");
         admin.until_gone(id).await;
         admin.until_free(&database.full_name("unreadable")).await;

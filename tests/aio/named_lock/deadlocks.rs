@@ -3,7 +3,7 @@ use std::time::Duration;
 use diesel_locks::Error;
 use diesel_locks::aio::Lock;
 
-use crate::support::{Admin, Database, connection_id, soon};
+use crate::support::{Admin, Database, connection_id, keep, soon};
 
 const ONE: Lock = Lock::new("one").timeout(Duration::from_secs(100));
 const TWO: Lock = Lock::new("two").timeout(Duration::from_secs(100));
@@ -19,12 +19,12 @@ async fn one_of_two_that_wait_for_each_other_fails_and_keeps_its_lock() {
         let mut two = TWO.acquire(&mut second).await.unwrap();
         let (a, b) = soon("a deadlock", async {
             let first = async {
-                let result = TWO.acquire(&mut one).await.map(|guard| guard.leak()).map(drop);
+                let result = TWO.acquire(&mut one).await.map(keep);
                 (result, one.is_still_held().await, one.release().await.map(drop))
             };
             let second = async {
                 admin.until_waiting(first_id).await;
-                let result = ONE.acquire(&mut two).await.map(|guard| guard.leak()).map(drop);
+                let result = ONE.acquire(&mut two).await.map(keep);
                 (result, two.is_still_held().await, two.release().await.map(drop))
             };
             tokio::join!(first, second)

@@ -3,7 +3,7 @@ use diesel_async::SimpleAsyncConnection as _;
 use diesel_locks::Error;
 use diesel_locks::aio::Lock;
 
-use crate::support::{Admin, Database, connection_id, soon};
+use crate::support::{Admin, Database, connection_id, keep, soon};
 
 const LOCK: Lock = Lock::new("wanted");
 
@@ -20,8 +20,7 @@ async fn a_wait_that_is_killed_is_interrupted_and_the_connection_goes_on() {
                 admin.until_waiting(id).await;
                 admin.kill_query(id).await;
             };
-            let acquire =
-                async { lock.acquire(&mut two).await.map(|guard| guard.leak()).map(drop) };
+            let acquire = async { lock.acquire(&mut two).await.map(keep) };
             let (killed, ()) = soon("a killed wait", async { tokio::join!(acquire, kill) }).await;
             assert!(matches!(killed, Err(Error::Interrupted { .. })), "{killed:?}");
             guard.release().await.unwrap();
@@ -45,7 +44,7 @@ async fn a_connection_that_is_killed_while_it_waits_is_lost() {
         admin.until_waiting(id).await;
         admin.kill_connection(id).await;
     };
-    let acquire = async { LOCK.acquire(&mut two).await.map(|guard| guard.leak()).map(drop) };
+    let acquire = async { LOCK.acquire(&mut two).await.map(keep) };
     let (killed, ()) = soon("a killed wait", async { tokio::join!(acquire, kill) }).await;
     assert!(matches!(killed, Err(Error::ConnectionLost(_))), "{killed:?}");
     drop(two);

@@ -4,13 +4,13 @@ use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 use diesel_locks::Error;
 use diesel_locks::aio::Lock;
 
-use crate::support::{Admin, Database, Proxy, connection_id, is_mysql, soon, until};
+use crate::support::{Admin, Database, Proxy, connection_id, is_mysql, keep, soon, until};
 
 const LOCK: Lock = Lock::new("slow");
 
 async fn time_out(timeout: Duration, conn: &mut AsyncMysqlConnection) {
     let started = Instant::now();
-    let result = LOCK.timeout(timeout).acquire(conn).await.map(|guard| guard.leak()).map(drop);
+    let result = LOCK.timeout(timeout).acquire(conn).await.map(keep);
     let took = started.elapsed();
     assert!(took >= timeout, "waited {took:?}, less than the timeout of {timeout:?}");
     match result {
@@ -85,7 +85,8 @@ async fn no_wait_of_more_than_a_minute_is_asked_of_the_server() {
         let acquire = async {
             lock.acquire(&mut conn).await.unwrap().release().await.unwrap();
         };
-        soon("the lock", async { tokio::join!(acquire, release) }).await;
+        let both = Box::pin(async { tokio::join!(acquire, release) });
+        soon("the lock", both).await;
         let seconds = if lock == LOCK.timeout(Duration::from_secs(59)) { 59_i64 } else { 60 };
         let executed = proxy
             .take_packets()
@@ -107,7 +108,7 @@ async fn a_time_limit_of_the_session_does_not_cut_a_wait_short_on_mysql() {
         }
     } else {
         conn.batch_execute("SET max_statement_time = 0.3").await.unwrap();
-        let cut = LOCK.acquire(&mut conn).await.map(|guard| guard.leak()).map(drop);
+        let cut = LOCK.acquire(&mut conn).await.map(keep);
         assert!(matches!(cut, Err(Error::Interrupted { .. })), "{cut:?}");
     }
     assert_eq!(Lock::release_all(&mut conn).await.unwrap(), 0);

@@ -32,7 +32,9 @@ impl Database {
         let create = format!(
             "CREATE DATABASE `{name}`; \
              CREATE TABLE `{name}`.work (n INT NOT NULL, KEY (n)) ENGINE = InnoDB; \
-             CREATE TABLE `{name}`.prices (n INT NOT NULL) ENGINE = InnoDB"
+             CREATE TABLE `{name}`.prices (n INT NOT NULL) ENGINE = InnoDB; \
+             CREATE TABLE `{name}`.settings (value VARCHAR(100) NOT NULL) ENGINE = InnoDB; \
+             INSERT INTO `{name}`.settings VALUES ('first')"
         );
         Admin::connect().await.conn.batch_execute(&create).await.unwrap();
         Self { name: name.to_owned() }
@@ -85,6 +87,15 @@ impl Database {
     pub(crate) async fn count_of_pairs(&self, admin: &mut Admin) -> u64 {
         let count = format!("(SELECT COUNT(*) FROM `{}`.work WHERE n IN (1, 2))", self.name);
         number(&count, &mut admin.conn).await.unwrap()
+    }
+
+    /// Whether the table `settings` has only values that some test has written.
+    pub(crate) async fn has_known_settings(&self, admin: &mut Admin) -> bool {
+        let known = format!(
+            "NOT EXISTS (SELECT 1 FROM `{}`.settings WHERE value NOT IN ('first', 'own'))",
+            self.name
+        );
+        number(&known, &mut admin.conn).await == Ok(1)
     }
 
     /// Whether a connection could lock both tables at once: no other has locked them, or has an open

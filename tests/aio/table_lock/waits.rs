@@ -5,7 +5,7 @@ use diesel_async::SimpleAsyncConnection as _;
 use diesel_locks::Error;
 use diesel_locks::aio::TableLock;
 
-use crate::support::{Admin, Database, Listings, connection_id, is_mysql, soon};
+use crate::support::{Admin, Database, Listings, connection_id, is_mysql, keep, soon};
 
 fn tables() -> TableLock {
     TableLock::new().write_table("work")
@@ -93,7 +93,7 @@ async fn of_two_that_wait_for_each_other_one_fails() {
     let mut lock_held = lock.acquire(&mut two).await.unwrap();
     let (a, b) = soon("a deadlock", async {
         let first = async {
-            let result = lock.acquire(&mut tables_held).await.map(|guard| guard.leak()).map(drop);
+            let result = lock.acquire(&mut tables_held).await.map(keep);
             tables_held.release().await.unwrap();
             result
         };

@@ -107,7 +107,7 @@ fn the_guide_shows_the_screen_at_80_and_160_columns() {
     for (screen, width, height) in [
         (&mut screen(), 80, 8),
         (&mut tables, 80, 6),
-        (&mut details, 80, 19),
+        (&mut details, 80, 20),
         (&mut screen(), 160, 8),
     ] {
         let shown = drawn(screen, width, height);

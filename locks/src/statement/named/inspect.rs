@@ -7,6 +7,8 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Unsigned};
 
 use super::{AnyName, Bound, no_timeout, push_checked, push_name};
 use crate::name::FullName;
+#[cfg(feature = "async")]
+use crate::statement::push_client_number;
 use crate::statement::{Text, Texts};
 
 static TEXTS: Texts = Texts::new();
@@ -94,9 +96,8 @@ pub(crate) struct NumberedInspect<'s> {
 impl QueryFragment<Mysql> for NumberedInspect<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.inspect.walk(Bound::Digits, out, |mut out| {
-            out.push_sql("CAST(");
-            out.push_bind_param::<Unsigned<BigInt>, _>(&self.number)?;
-            out.push_sql(" AS UNSIGNED), ");
+            push_client_number(out.reborrow(), &self.number)?;
+            out.push_sql(", ");
             Ok(())
         })
     }

@@ -58,8 +58,9 @@ impl LockFunction for Release<'_> {
 /// hexadecimal digits, so that nothing in them needs quoting.
 pub(crate) fn release_as_text(name: &FullName) -> String {
     let release = format!("RELEASE_LOCK({})", literal(name));
-    match name.checked_digits() {
+    match name.checked_database() {
         Some(database) => {
+            let database = name.digits_of(database);
             format!("DO IF(CAST(DATABASE() AS BINARY) = X'{database}', {release}, NULL)")
         }
         None => format!("DO {release}"),

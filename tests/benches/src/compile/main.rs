@@ -15,7 +15,14 @@ const WITH_LOCKS: &str = include_str!("with_locks.rs");
 fn main() {
     let folder = env::temp_dir().join(format!("diesel-locks-compile.{}", process::id()));
     let locks = repository().join("locks");
-    let locks = format!("diesel-locks = {{ path = '{}' }}\n", locks.display());
+    // Packages of a registry are not compiled incrementally, which costs more the first time.
+    let locks = format!(
+        "diesel-locks = {{ path = '{}' }}\n\
+         [profile.dev.package]\n\
+         diesel-locks.incremental = false\n\
+         diesel-locks-derive.incremental = false\n",
+        locks.display()
+    );
     let mut alone = Application::new(&folder, "alone", "", ALONE);
     let mut with_locks = Application::new(&folder, "with-locks", &locks, WITH_LOCKS);
     for round in 1..=ROUNDS {

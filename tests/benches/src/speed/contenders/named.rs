@@ -26,7 +26,7 @@ pub(crate) fn named(url: &str, database: &str) -> Vec<Contender> {
             let [_, arguments @ ..] = &acquire;
             let mut get = Statement::prepare(&conn, "SELECT GET_LOCK(?, ?)", arguments);
             let mut let_go = Statement::prepare(&conn, "SELECT RELEASE_LOCK(?)", &release);
-            Contender::new("raw client, `SELECT GET_LOCK`", move || {
+            Contender::new("C client, `SELECT GET_LOCK`", move || {
                 assert_eq!((get.run(), let_go.run()), (1, 1));
             })
         },
@@ -34,7 +34,7 @@ pub(crate) fn named(url: &str, database: &str) -> Vec<Contender> {
             let conn = Raw::connect(url);
             let mut get = Statement::prepare(&conn, &sent.0, &acquire);
             let mut let_go = Statement::prepare(&conn, &sent.1, &release);
-            Contender::new("raw client, the library's statements", move || {
+            Contender::new("C client, the library's statements", move || {
                 assert_eq!((get.run(), let_go.run()), (1, 1));
             })
         },
@@ -49,7 +49,9 @@ pub(crate) fn named(url: &str, database: &str) -> Vec<Contender> {
         },
         {
             let mut conn = connect(url);
-            Contender::new("Diesel, `sql_query`", move || pasted(&mut conn, &full))
+            Contender::new("Diesel, `sql_query(\"SELECT GET_LOCK\")`", move || {
+                pasted(&mut conn, &full);
+            })
         },
         {
             let mut conn = connect(url);
@@ -59,7 +61,9 @@ pub(crate) fn named(url: &str, database: &str) -> Vec<Contender> {
         },
         {
             let mut conn = connect(url);
-            Contender::new("`with`", move || LOCK.with(&mut conn, |_| Ok::<_, Error>(())).unwrap())
+            Contender::new("`Lock::with`", move || {
+                LOCK.with(&mut conn, |_| Ok::<_, Error>(())).unwrap();
+            })
         },
         {
             let mut conn = connect(url);

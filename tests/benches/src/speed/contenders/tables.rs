@@ -4,7 +4,7 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionMa
 use diesel::mysql::MysqlConnection;
 use diesel_locks::{Error, TableLock, with_table_lock};
 
-use super::{Contender, Sent, connect};
+use super::{Contender, Sent, connect, python};
 use crate::proxy::Proxy;
 use crate::raw::Raw;
 use crate::server;
@@ -28,21 +28,12 @@ const MINIMAL: [&str; 2] =
 
 /// All of them, on connections to this address, the first one being the floor.
 pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
-    vec![
+    let mut contenders = vec![
         {
             let conn = Raw::connect(url);
-            Contender::new("raw client, five statements", move || {
+            Contender::new("C client, five statements", move || {
                 for statement in BY_HAND {
                     conn.query(statement);
-                }
-            })
-        },
-        {
-            let mut conn = connect(url);
-            let batches = recorded(database);
-            Contender::new("`batch_execute`, the library's batches", move || {
-                for batch in &batches {
-                    conn.batch_execute(batch).unwrap();
                 }
             })
         },
@@ -58,7 +49,7 @@ pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
         },
         {
             let mut conn = connect(url);
-            Contender::new("`batch_execute`, five statements", move || {
+            Contender::new("Diesel, five statements by `batch_execute`", move || {
                 for statement in BY_HAND {
                     conn.batch_execute(statement).unwrap();
                 }
@@ -66,13 +57,16 @@ pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
         },
         {
             let mut conn = connect(url);
-            Contender::new("`acquire` and `release`", move || {
-                TableLock::new().write_table(TABLE).acquire(&mut conn).unwrap().release().unwrap();
+            let batches = recorded(database);
+            Contender::new("Diesel, the library's batches", move || {
+                for batch in &batches {
+                    conn.batch_execute(batch).unwrap();
+                }
             })
         },
         {
             let mut conn = connect(url);
-            Contender::new("`with`", move || {
+            Contender::new("`TableLock::with`", move || {
                 TableLock::new()
                     .write_table(TABLE)
                     .with(&mut conn, |_| Ok::<_, Error>(()))
@@ -83,7 +77,9 @@ pub(crate) fn tables(url: &str, database: &str) -> Vec<Contender> {
             let mut conn = connect(url);
             Contender::new("`#[with_table_lock]`", move || attribute(&mut conn).unwrap())
         },
-    ]
+    ];
+    contenders.extend(python::five_statements(url));
+    contenders
 }
 
 fn recorded(database: &str) -> Vec<String> {
