@@ -41,7 +41,7 @@ const fn way(name: &'static str, end: End, run: Run) -> Way {
     Way { name, end, run }
 }
 
-pub(crate) const NAMED: [Way; 14] = [
+pub(crate) const NAMED: [Way; 15] = [
     way("with", End::Done, |want, mut conn, job| {
         want.lock.with(&mut conn, |conn| job.body(conn)).map(|()| Some(conn))
     }),
