@@ -5,6 +5,7 @@
 mod attributes;
 mod cancellation;
 mod environment;
+mod fences;
 mod hold_at_least;
 mod lock_set;
 mod migrations;
