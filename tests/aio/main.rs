@@ -6,6 +6,7 @@ mod attributes;
 mod cancellation;
 mod environment;
 mod hold_at_least;
+mod keep_alive;
 mod lock_set;
 mod migrations;
 mod named_lock;
