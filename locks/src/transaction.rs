@@ -55,13 +55,24 @@ impl Sentinel {
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
+        self.end_batch(ending, batch, restore, lock, conn).await?;
+        conn.forget_transactions();
+        Ok(())
+    }
+
+    /// The same, if the batch does not end the transaction.
+    async fn end_batch(
+        &self,
+        ending: Ending,
+        batch: &str,
+        restore: fn(Batch) -> String,
+        lock: &str,
+        conn: &mut impl Wire,
+    ) -> Result<(), Error> {
         in_step_or_close(conn).await?;
         let depth = conn.depth();
         if let Ok(1) = depth {
-            let Err(error) = conn.batch(batch).await else {
-                conn.forget_transactions();
-                return Ok(());
-            };
+            let Err(error) = conn.batch(batch).await else { return Ok(()) };
             let failed = ServerError::diagnose(error, conn).await;
             if failed.kind != ErrorKind::ConnectionLost {
                 self.clean_up(restore, lock, conn).await?;
@@ -144,16 +155,38 @@ pub(crate) fn refuse_open(conn: &mut impl Wire) -> Result<(), Error> {
     }
 }
 
+/// How a transaction is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Plain,
+    /// So that no node of a cluster ends it silently.
+    Fenced {
+        /// After how many seconds in which the server hears nothing it ends the transaction.
+        idle: Option<u64>,
+    },
+}
+
+impl Kind {
+    /// Restores a session after a transaction that failed.
+    fn leave(self) -> fn(Batch) -> String {
+        match self {
+            Self::Plain => statements::leave_scope,
+            Self::Fenced { .. } => statements::leave_fenced_scope,
+        }
+    }
+}
+
 /// A transaction under a lock.
 #[derive(Debug)]
 pub(crate) enum Transaction {
     Whole {
         sentinel: Sentinel,
-        /// Whether the session's idle limit is another than before.
-        limited: bool,
+        kind: Kind,
     },
     /// A savepoint of Diesel's in one of its test transactions, at this depth.
-    InTest { depth: u32 },
+    InTest {
+        depth: u32,
+    },
 }
 
 impl Transaction {
@@ -162,17 +195,12 @@ impl Transaction {
         if conn.is_test_transaction() { Ok(()) } else { refuse_open(conn) }
     }
 
-    /// Begins a transaction where none is open. With `idle`, the server ends it if it hears nothing
-    /// for so many seconds.
+    /// Begins a transaction where none is open.
     ///
     /// # Errors
     ///
     /// [`Error::InTransaction`] if one is, even one that Diesel never saw.
-    pub(crate) async fn begin(
-        lock: &str,
-        idle: Option<u64>,
-        conn: &mut impl Wire,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn begin(lock: &str, kind: Kind, conn: &mut impl Wire) -> Result<Self, Error> {
         if conn.is_test_transaction() {
             let depth = conn.depth().map_err(Error::Diesel)?;
             let Err(error) = conn.begin_nested().await else {
@@ -182,8 +210,12 @@ impl Transaction {
         }
         let sentinel = Sentinel::new();
         let batch = Batch::Begin(sentinel.id());
-        let error = match conn.begin(&statements::begin(sentinel.id(), idle)).await {
-            Ok(()) => return Ok(Self::Whole { sentinel, limited: idle.is_some() }),
+        let begin = match kind {
+            Kind::Plain => statements::begin(sentinel.id()),
+            Kind::Fenced { idle } => statements::begin_fenced(sentinel.id(), idle),
+        };
+        let error = match conn.begin(&begin).await {
+            Ok(()) => return Ok(Self::Whole { sentinel, kind }),
             Err(DieselError::AlreadyInTransaction) => {
                 return Err(Error::InTransaction { when: OpenTransaction::Before });
             }
@@ -198,7 +230,7 @@ impl Transaction {
             }
             _ if sentinel.is_on(conn).await? => {
                 retry_or_close(conn, statements::ROLLBACK).await?;
-                retry_or_close(conn, &leave_scope(idle.is_some())(batch)).await?;
+                retry_or_close(conn, &kind.leave()(batch)).await?;
             }
             _ => retry_or_close(conn, &statements::restore_batch(batch)).await?,
         }
@@ -217,19 +249,39 @@ impl Transaction {
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
         match self {
-            Self::Whole { sentinel, limited } => {
-                let batch = statements::end(sentinel.id(), ending, *limited);
+            Self::Whole { sentinel, kind } => {
+                let (id, leave) = (sentinel.id(), kind.leave());
                 // The body may have locked tables; those that were locked before it are not any more.
-                sentinel.end(ending, &batch, leave_scope(*limited), lock, conn).await
+                let batch = match (kind, ending) {
+                    (Kind::Plain, _) => statements::end(id, ending),
+                    (Kind::Fenced { .. }, Ending::RollBack) => statements::roll_back_fenced(id),
+                    (Kind::Fenced { .. }, Ending::Commit) => {
+                        let batch = statements::end_fenced(id);
+                        sentinel.end_batch(ending, &batch, leave, lock, conn).await?;
+                        return commit_fenced(id, lock, conn).await;
+                    }
+                };
+                sentinel.end(ending, &batch, leave, lock, conn).await
             }
             &Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
         }
     }
 }
 
-/// Restores a session after a transaction that failed.
-fn leave_scope(limited: bool) -> fn(Batch) -> String {
-    if limited { statements::leave_limited_scope } else { statements::leave_scope }
+/// Commits by a statement that is sent alone, and restores the session.
+async fn commit_fenced(id: ScopeId, lock: &str, conn: &mut impl Wire) -> Result<(), Error> {
+    if let Err(error) = conn.execute(statements::Commit::new()).await {
+        let failed = ServerError::diagnose(error, conn).await;
+        if failed.kind != ErrorKind::ConnectionLost {
+            end_one_by_one(&statements::leave_fenced_scope(Batch::End(id)), conn).await?;
+        }
+        return Err(failed.into_error(lock));
+    }
+    conn.forget_transactions();
+    if conn.execute(statements::LeaveFenced::new()).await.is_err() {
+        retry_or_close(conn, statements::LeaveFenced::SQL).await?;
+    }
+    Ok(())
 }
 
 async fn end_in_test(

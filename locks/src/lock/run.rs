@@ -68,6 +68,7 @@ impl Lock<'_> {
     ///   the lock would be released before its commit. Also if the body leaves a transaction open;
     ///   everything is rolled back then.
     /// - [`Error::Superseded`] if the lock is [fenced](Self::fenced), and a later holder has begun.
+    /// - [`Error::Superseded`] if the lock is [fenced](Self::fenced), and a later holder has begun.
     /// - [`Error::TransactionEnded`] if the body succeeds, but ended the transaction itself.
     /// - [`Error::NotHeld`] if the lock was lost before the end; it says whether the work was
     ///   committed.

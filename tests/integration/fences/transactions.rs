@@ -82,6 +82,8 @@ fn bodies_that_fail_or_panic_release_the_lock_and_the_row() {
 
     let db = Database::with_fences();
     let (mut conn, mut other) = (db.connect(), db.connect());
+    conn.batch_execute("SET wait_timeout = 77").unwrap();
+    let found = session(&mut conn);
     let mut is_free = || LOCK.try_acquire(&mut other).unwrap().is_some();
     assert_eq!(fails(&mut conn), Err(DieselError::NotFound));
     assert!(is_free());
@@ -94,6 +96,7 @@ fn bodies_that_fail_or_panic_release_the_lock_and_the_row() {
     panicked.unwrap_err();
     assert!(is_free());
     assert!(!is_broken(&mut conn));
+    assert_eq!(session(&mut conn), found);
     assert!(!has_open_transaction(&mut conn));
     assert_eq!(logged(&db), [""; 0]);
 }
@@ -106,6 +109,23 @@ fn a_body_that_ends_the_transaction_is_reported() {
     let error = Error::from(ended.unwrap_err());
     assert!(matches!(error, Error::TransactionEnded { .. }), "{error:?}");
     assert_eq!(Admin::new().holder(&db.full_name("lock")), None);
+}
+
+/// As a node of a Galera cluster may end one without an error.
+#[test]
+fn what_follows_a_transaction_that_was_ended_is_not_committed_statement_by_statement() {
+    let db = Database::with_fences();
+    let mut conn = db.connect();
+    let found = session(&mut conn);
+    let ended = LOCK.transaction(&mut conn, |conn| {
+        log(conn, "before")?;
+        conn.batch_execute("ROLLBACK")?;
+        log(conn, "after")
+    });
+    let error = Error::from(ended.unwrap_err());
+    assert!(matches!(error, Error::TransactionEnded { .. }), "{error:?}");
+    assert_eq!(logged(&db), [""; 0]);
+    assert_eq!(session(&mut conn), found);
 }
 
 #[test]

@@ -102,7 +102,20 @@ fn a_fenced_lock_ties_transactions_on_another_connection_to_it() {
     let kept = keep(&lock, db.connect(), OFTEN);
     assert_eq!(kept.fencing_token(), Some(1));
     kept.transaction(&mut other, |conn| log(conn, "first")).unwrap();
-    kept.transaction(&mut other, |conn| log(conn, "second")).unwrap();
+    other.batch_execute("SET wait_timeout = 77").unwrap();
+    let found = session(&mut other);
+    kept.transaction(&mut other, |conn| {
+        assert_eq!(session(conn).wait_timeout, 6, "a holder that is stopped keeps no other out");
+        log(conn, "second")
+    })
+    .unwrap();
+    assert_eq!(session(&mut other), found);
+    let failed = kept.transaction(&mut other, |conn| {
+        log(conn, "rolled back")?;
+        Err::<(), _>(diesel::result::Error::NotFound)
+    });
+    assert_eq!(failed, Err(diesel::result::Error::NotFound));
+    assert_eq!(session(&mut other), found);
     let mut conn = kept.release().unwrap();
     let kept = keep(&lock, db.connect(), OFTEN);
     // Behind the back of the thread.
