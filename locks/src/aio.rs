@@ -49,6 +49,7 @@
 
 pub(crate) mod doomed;
 mod guard;
+mod keep_alive;
 mod lock;
 mod lock_set;
 mod table_lock;
@@ -57,6 +58,7 @@ use diesel_async::AsyncMysqlConnection;
 
 use self::doomed::Doomed;
 pub use self::guard::{LockGuard, TableLockGuard};
+pub use self::keep_alive::KeptLock;
 pub use self::lock::Lock;
 pub use self::lock_set::LockSet;
 pub use self::table_lock::TableLock;

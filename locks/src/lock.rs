@@ -10,6 +10,7 @@ mod holder;
 pub(crate) mod inspect;
 #[cfg(feature = "mysql")]
 mod keep_alive;
+pub(crate) mod lease;
 mod minimum;
 pub(crate) mod release;
 pub(crate) mod resolve;

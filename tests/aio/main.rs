@@ -7,6 +7,7 @@ mod cancellation;
 mod environment;
 mod fences;
 mod hold_at_least;
+mod keep_alive;
 mod lock_set;
 mod migrations;
 mod named_lock;

@@ -106,6 +106,10 @@ guard! {
 }
 
 impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
+    pub(super) fn parts(&mut self) -> (&HeldLock, &mut AsyncMysqlConnection) {
+        (&self.held, &mut self.conn)
+    }
+
     /// Releases the lock, and returns the connection.
     ///
     /// One round trip.

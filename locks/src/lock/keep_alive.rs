@@ -10,22 +10,13 @@ use diesel::result::Error as DieselError;
 
 use super::LockGuard;
 use super::guard::begin;
+use super::lease::{self, AGAIN, SHORTEST, idle_seconds, set_idle};
 use super::release::HeldLock;
 use crate::connection::{LockConnection, mysql};
 use crate::error::{Error, FromDieselError};
 use crate::scope::{Ending, Held, Scope};
-use crate::server_error::{ServerError, connection_lost, retry_or_close};
-use crate::statement::keep_alive::{keep_idle, restore_idle};
+use crate::server_error::connection_lost;
 use crate::wire::{abandon_on_panic, catch_panic, now};
-
-/// The shortest interval between two queries.
-const SHORTEST: Duration = Duration::from_millis(10);
-
-/// The longest `wait_timeout` that the servers take, in seconds: a year.
-const LONGEST_IDLE: u64 = 31_536_000;
-
-/// When to ask again after a query that was killed.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// How long a drop waits for the release.
 const DROP: Duration = Duration::from_secs(1);
@@ -62,8 +53,7 @@ impl<Conn: LockConnection + Send + 'static> LockGuard<Conn> {
     /// the connection is dropped.
     pub fn keep_alive(self, every: Duration) -> Result<KeptLock<Conn>, Error> {
         let every = every.max(SHORTEST);
-        let idle = every.saturating_add(KeptLock::<Conn>::GRACE).as_secs().saturating_add(1);
-        let idle = idle.min(LONGEST_IDLE);
+        let idle = idle_seconds(every);
         let mut scope = self.into_scope();
         let held = scope.held().clone();
         // Before the session is changed, since this may fail.
@@ -86,26 +76,11 @@ impl<Conn: LockConnection + Send + 'static> LockGuard<Conn> {
         let lock = held_there.lock();
         mysql(conn)
             .and_then(|conn| abandon_on_panic(conn, |conn| now(set_idle(idle, lock, conn))))?;
-        let shared = Arc::new(Shared::new(asked + lease(idle)));
+        let shared = Arc::new(Shared::new(asked + lease::lease(idle)));
         // The thread waits for it.
         let _ = hand_over.send((scope, Arc::clone(&shared)));
         Ok(KeptLock { held, idle, shared })
     }
-}
-
-/// How long after a query the server cannot have freed the lock. A part in a thousand less than
-/// `wait_timeout`, and a quarter of a second, since the server's clock may run faster.
-fn lease(idle: u64) -> Duration {
-    let idle = Duration::from_secs(idle);
-    idle.saturating_sub(idle / 1000 + Duration::from_millis(250))
-}
-
-async fn set_idle(idle: u64, lock: &str, conn: &mut impl crate::wire::Wire) -> Result<(), Error> {
-    let Err(error) = conn.batch(&keep_idle(idle)).await else { return Ok(()) };
-    let failed = ServerError::diagnose(error, conn).await;
-    // It may have been set.
-    retry_or_close(conn, &restore_idle()).await?;
-    Err(failed.into_error(lock))
 }
 
 /// A named lock that a thread keeps alive: see [`LockGuard::keep_alive`].
@@ -126,7 +101,7 @@ pub struct KeptLock<Conn: LockConnection> {
 impl<Conn: LockConnection> KeptLock<Conn> {
     /// How much longer than the interval the server waits for the next query before it frees the lock,
     /// at least: 5 seconds.
-    pub const GRACE: Duration = Duration::from_secs(5);
+    pub const GRACE: Duration = lease::GRACE;
 
     /// Returns whether the lock is held, without asking the server.
     ///
@@ -337,7 +312,7 @@ fn keep<Conn: LockConnection>(
         state = shared.lock();
         match answer {
             // Once it was reported as lost it stays lost.
-            Ok(Ok(true)) if state.is_held() => state.held_until = time + lease(idle),
+            Ok(Ok(true)) if state.is_held() => state.held_until = time + lease::lease(idle),
             // The answer is missing, so it is asked for again soon.
             Ok(Err(Error::Interrupted { .. } | Error::Diesel(_))) if state.is_held() => {
                 next = time + every.min(AGAIN);
@@ -396,5 +371,5 @@ fn end<Conn: LockConnection>(mut scope: Scope<Conn, HeldLock>) -> Result<Conn, E
 }
 
 fn restore(conn: &mut MysqlConnection) -> Result<(), Error> {
-    abandon_on_panic(conn, |conn| now(retry_or_close(conn, &restore_idle())))
+    abandon_on_panic(conn, |conn| now(lease::end_idle(conn)))
 }
