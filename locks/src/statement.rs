@@ -4,7 +4,6 @@
 
 pub(crate) mod fence;
 pub(crate) mod inspect;
-#[cfg(feature = "mysql")]
 pub(crate) mod keep_alive;
 pub(crate) mod named;
 pub(crate) mod server;

@@ -183,7 +183,8 @@ impl<Conn> KeptLock<Conn> {
             let _ = release.send(wish);
         }
         let held_until = self.shared.lock().held_until;
-        let patience = held_until.saturating_duration_since(Instant::now()).max(Self::GRACE);
+        let answer = Self::GRACE.saturating_add(self.held.minimum_rest());
+        let patience = held_until.saturating_duration_since(Instant::now()).max(answer);
         let reason = match timeout(patience, released).await {
             Ok(Ok(released)) => return released,
             Ok(Err(_)) => "the connection was lost while the lock was kept alive",

@@ -18,6 +18,9 @@ use crate::scope::{Ending, Held, Scope};
 use crate::server_error::connection_lost;
 use crate::wire::{abandon_on_panic, catch_panic, now};
 
+/// The longest minimum that a release waits for.
+const A_YEAR: Duration = Duration::from_secs(31_536_000);
+
 /// How long a drop waits for the release.
 const DROP: Duration = Duration::from_secs(1);
 
@@ -183,7 +186,8 @@ impl<Conn: LockConnection> KeptLock<Conn> {
     /// thread and the connection end when the operating system gives the connection up.
     pub fn release(self) -> Result<Conn, Error> {
         let mut state = self.shared.lock();
-        let patience = state.held_until.max(Instant::now() + Self::GRACE);
+        let answer = Instant::now() + Self::GRACE + self.held.minimum_rest().min(A_YEAR);
+        let patience = state.held_until.max(answer);
         state = self.shared.end(state, Wish::Release, patience);
         state.ended.take().unwrap_or_else(|| {
             state.wish = Wish::Drop;
@@ -330,6 +334,8 @@ fn keep<Conn: LockConnection>(
         shared.changed.notify_all();
     };
     shared.changed.notify_all();
+    // Only a release waits for the minimum.
+    let ending = if state.wish == Wish::Release { Ending::Commit } else { Ending::RollBack };
     drop(state);
     let ended = match failed {
         Some(error) => {
@@ -337,7 +343,7 @@ fn keep<Conn: LockConnection>(
             let _ = catch_panic(|| drop(scope));
             Err(error)
         }
-        None => catch_panic(|| end(scope)).unwrap_or_else(|_| Err(panicked())),
+        None => catch_panic(|| end(scope, ending)).unwrap_or_else(|_| Err(panicked())),
     };
     let mut state = shared.lock();
     state.is_lost = true;
@@ -363,9 +369,12 @@ fn ask<Conn: LockConnection>(scope: &mut Scope<Conn, HeldLock>) -> Result<bool, 
 
 /// The session is restored before the lock is released: the connection may go back to a pool even if
 /// that fails.
-fn end<Conn: LockConnection>(mut scope: Scope<Conn, HeldLock>) -> Result<Conn, Error> {
+fn end<Conn: LockConnection>(
+    mut scope: Scope<Conn, HeldLock>,
+    ending: Ending,
+) -> Result<Conn, Error> {
     let restored = mysql(scope.conn_mut()).and_then(restore);
-    let released = scope.end(Ending::Commit);
+    let released = scope.end(ending);
     restored?;
     released
 }

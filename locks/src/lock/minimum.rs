@@ -23,10 +23,15 @@ impl Minimum {
         Self { since: Instant::now(), at_least }
     }
 
+    /// What is left of it.
+    pub(super) fn rest(&self) -> Duration {
+        self.at_least.saturating_sub(self.since.elapsed())
+    }
+
     /// Waits for the rest of it. The server sleeps, so that the session does not count as idle.
     pub(super) async fn wait<W: Wire>(&self, lock: &str, conn: &mut W) -> Result<(), Error> {
         loop {
-            let rest = self.at_least.saturating_sub(self.since.elapsed());
+            let rest = self.rest();
             if rest.is_zero() {
                 return Ok(());
             }

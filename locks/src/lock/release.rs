@@ -87,6 +87,11 @@ impl HeldLock {
         Self { fence: Some(fence), ..self }
     }
 
+    /// How long its release waits.
+    pub(crate) fn minimum_rest(&self) -> Duration {
+        self.minimum.rest()
+    }
+
     pub(crate) fn fencing_token(&self) -> Option<u64> {
         self.fence.as_ref().map(Fence::token)
     }

@@ -84,6 +84,22 @@ fn a_dropped_lock_is_released_and_a_pooled_connection_is_as_it_was() {
 }
 
 #[test]
+fn a_release_waits_for_the_minimum_and_a_drop_does_not() {
+    const AT_LEAST: Duration = Duration::from_secs(7);
+    let db = Database::new();
+    let lock = LOCK.hold_at_least(AT_LEAST);
+    // Longer than the grace.
+    let started = Instant::now();
+    let kept = keep(&lock, db.connect(), OFTEN);
+    let conn = kept.release().unwrap();
+    assert!(started.elapsed() >= AT_LEAST);
+
+    let long = LOCK.hold_at_least(LONG);
+    drop(keep(&long, conn, OFTEN));
+    Admin::new().until_free(&db.full_name("lock"));
+}
+
+#[test]
 fn a_thread_that_panics_while_it_has_the_lock_releases_it() {
     let db = Database::new();
     let kept = keep(&LOCK, db.connect(), OFTEN);
