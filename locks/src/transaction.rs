@@ -155,38 +155,16 @@ pub(crate) fn refuse_open(conn: &mut impl Wire) -> Result<(), Error> {
     }
 }
 
-/// How a transaction is run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind {
-    Plain,
-    /// So that no node of a cluster ends it silently.
-    Fenced {
-        /// After how many seconds in which the server hears nothing it ends the transaction.
-        idle: Option<u64>,
-    },
-}
-
-impl Kind {
-    /// Restores a session after a transaction that failed.
-    fn leave(self) -> fn(Batch) -> String {
-        match self {
-            Self::Plain => statements::leave_scope,
-            Self::Fenced { .. } => statements::leave_fenced_scope,
-        }
-    }
-}
-
 /// A transaction under a lock.
 #[derive(Debug)]
 pub(crate) enum Transaction {
     Whole {
         sentinel: Sentinel,
-        kind: Kind,
+        /// After how many seconds without a request the server ends it.
+        idle: Option<u64>,
     },
     /// A savepoint of Diesel's in one of its test transactions, at this depth.
-    InTest {
-        depth: u32,
-    },
+    InTest { depth: u32 },
 }
 
 impl Transaction {
@@ -200,7 +178,11 @@ impl Transaction {
     /// # Errors
     ///
     /// [`Error::InTransaction`] if one is, even one that Diesel never saw.
-    pub(crate) async fn begin(lock: &str, kind: Kind, conn: &mut impl Wire) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        lock: &str,
+        idle: Option<u64>,
+        conn: &mut impl Wire,
+    ) -> Result<Self, Error> {
         if conn.is_test_transaction() {
             let depth = conn.depth().map_err(Error::Diesel)?;
             let Err(error) = conn.begin_nested().await else {
@@ -210,12 +192,8 @@ impl Transaction {
         }
         let sentinel = Sentinel::new();
         let batch = Batch::Begin(sentinel.id());
-        let begin = match kind {
-            Kind::Plain => statements::begin(sentinel.id()),
-            Kind::Fenced { idle } => statements::begin_fenced(sentinel.id(), idle),
-        };
-        let error = match conn.begin(&begin).await {
-            Ok(()) => return Ok(Self::Whole { sentinel, kind }),
+        let error = match conn.begin(&statements::begin(sentinel.id(), idle)).await {
+            Ok(()) => return Ok(Self::Whole { sentinel, idle }),
             Err(DieselError::AlreadyInTransaction) => {
                 return Err(Error::InTransaction { when: OpenTransaction::Before });
             }
@@ -230,7 +208,7 @@ impl Transaction {
             }
             _ if sentinel.is_on(conn).await? => {
                 retry_or_close(conn, statements::ROLLBACK).await?;
-                retry_or_close(conn, &kind.leave()(batch)).await?;
+                retry_or_close(conn, &statements::leave_scope(batch)).await?;
             }
             _ => retry_or_close(conn, &statements::restore_batch(batch)).await?,
         }
@@ -249,39 +227,13 @@ impl Transaction {
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
         match self {
-            Self::Whole { sentinel, kind } => {
-                let (id, leave) = (sentinel.id(), kind.leave());
-                // The body may have locked tables; those that were locked before it are not any more.
-                let batch = match (kind, ending) {
-                    (Kind::Plain, _) => statements::end(id, ending),
-                    (Kind::Fenced { .. }, Ending::RollBack) => statements::roll_back_fenced(id),
-                    (Kind::Fenced { .. }, Ending::Commit) => {
-                        let batch = statements::end_fenced(id);
-                        sentinel.end_batch(ending, &batch, leave, lock, conn).await?;
-                        return commit_fenced(id, lock, conn).await;
-                    }
-                };
-                sentinel.end(ending, &batch, leave, lock, conn).await
+            Self::Whole { sentinel, idle } => {
+                let batch = statements::end(sentinel.id(), ending, *idle);
+                sentinel.end(ending, &batch, statements::leave_scope, lock, conn).await
             }
             &Self::InTest { depth } => end_in_test(depth, ending, lock, conn).await,
         }
     }
-}
-
-/// Commits by a statement that is sent alone, and restores the session.
-async fn commit_fenced(id: ScopeId, lock: &str, conn: &mut impl Wire) -> Result<(), Error> {
-    if let Err(error) = conn.execute(statements::Commit::new()).await {
-        let failed = ServerError::diagnose(error, conn).await;
-        if failed.kind != ErrorKind::ConnectionLost {
-            end_one_by_one(&statements::leave_fenced_scope(Batch::End(id)), conn).await?;
-        }
-        return Err(failed.into_error(lock));
-    }
-    conn.forget_transactions();
-    if conn.execute(statements::LeaveFenced::new()).await.is_err() {
-        retry_or_close(conn, statements::LeaveFenced::SQL).await?;
-    }
-    Ok(())
 }
 
 async fn end_in_test(

@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel_locks::{Error, Lock};
 
 use crate::node::Node;
+use crate::{execute, ids, insert};
 
 diesel::table! {
     counters (id) {
@@ -17,7 +18,7 @@ diesel::table! {
 }
 
 /// How often each node raises the counter.
-const EACH: i64 = 150;
+const EACH: i32 = 150;
 
 /// By a statement that is not cached: a cached query that has failed may hang when it is run again.
 pub(crate) fn read(conn: &mut MysqlConnection) -> QueryResult<i64> {
@@ -46,6 +47,8 @@ pub(crate) fn raise(conn: &mut MysqlConnection) -> QueryResult<()> {
 pub(crate) struct Outcome {
     pub(crate) committed: i64,
     pub(crate) counted: i64,
+    /// How many of the commits that were reported as done are not there.
+    pub(crate) missing: usize,
     refused: BTreeMap<&'static str, i64>,
 }
 
@@ -59,36 +62,39 @@ impl Outcome {
     }
 }
 
-/// Raises the counter under the lock on both nodes at the same time.
+/// Raises the counter under the lock on both nodes at the same time. Each transaction also adds a row,
+/// which shows whether it has been committed.
 pub(crate) fn raise_on_both(nodes: &[Node; 2], lock: Lock<'static>, sync: &str) -> Outcome {
+    execute(&nodes[0], "DELETE FROM orders");
     let before = settled(&nodes[0], sync);
     let together = Barrier::new(2);
-    let parts: Vec<_> = thread::scope(|threads| {
-        let parts = nodes.each_ref().map(|node| {
+    let results: Vec<_> = thread::scope(|threads| {
+        let parts = [(&nodes[0], 0), (&nodes[1], EACH)].map(|(node, first)| {
             let together = &together;
             threads.spawn(move || {
                 let mut conn = node.connect();
                 together.wait();
-                let mut outcome = Outcome::default();
-                for _ in 0..EACH {
-                    match lock.transaction(&mut conn, raise).map_err(Error::from) {
-                        Ok(()) => outcome.committed += 1,
-                        Err(error) => {
-                            let what = name_of(&error);
-                            *outcome.refused.entry(what).or_default() += 1;
-                        }
-                    }
-                }
-                outcome
+                let raise_and_insert = |id| {
+                    let done = lock.transaction(&mut conn, |conn| {
+                        raise(conn)?;
+                        insert(conn, id).map(drop)
+                    });
+                    (id, done.map_err(Error::from))
+                };
+                (first..first + EACH).map(raise_and_insert).collect::<Vec<_>>()
             })
         });
-        parts.into_iter().map(|part| part.join().unwrap()).collect()
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
     });
     let mut all = Outcome { counted: settled(&nodes[0], sync) - before, ..Outcome::default() };
-    for part in parts {
-        all.committed += part.committed;
-        for (what, times) in part.refused {
-            *all.refused.entry(what).or_default() += times;
+    let there = ids(&mut nodes[0].connect());
+    for (id, result) in results {
+        match result {
+            Ok(()) => {
+                all.committed += 1;
+                all.missing += usize::from(!there.contains(&id));
+            }
+            Err(error) => *all.refused.entry(name_of(&error)).or_default() += 1,
         }
     }
     let kind = if lock == Lock::new(lock.name()) { "without a fence" } else { "fenced" };

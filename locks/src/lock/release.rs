@@ -16,7 +16,7 @@ use crate::server_error::{
     ErrorKind, ServerError, close, connection_lost, in_step, number, retry_or_close,
 };
 use crate::statement::named::{RELEASE_ALL, Release, release_as_text};
-use crate::transaction::{Kind, Transaction};
+use crate::transaction::Transaction;
 use crate::wire::Wire;
 #[cfg(feature = "mysql")]
 use crate::wire::{abandon_on_panic, now};
@@ -238,8 +238,7 @@ async fn begin_transaction(
     idle: Option<u64>,
     conn: &mut impl Wire,
 ) -> Result<Transaction, Error> {
-    let kind = if lock.fencing_token().is_some() { Kind::Fenced { idle } } else { Kind::Plain };
-    let transaction = Transaction::begin(lock.lock(), kind, conn).await?;
+    let transaction = Transaction::begin(lock.lock(), idle, conn).await?;
     let Err(error) = lock.check_fence(conn).await else { return Ok(transaction) };
     // The first error says why; a transaction that cannot be ended closes the connection.
     let _ = transaction.end(Ending::RollBack, lock.lock(), conn).await;

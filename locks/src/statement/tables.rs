@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::transaction::{
-    Batch, CLIENT, Ending, SCOPE, Saved, ScopeId, UNLOCK, begin_batch, end_batch,
+    Batch, CLIENT, Ending, ROLLBACK, SCOPE, Saved, ScopeId, UNLOCK, begin_batch, end_batch,
     enter_table_scope, leave_any_table_scope, leave_table_scope, put_back,
     refuse_open_and_switch_off, release_savepoint, restore_batch, save, savepoint,
 };
@@ -75,7 +75,7 @@ pub(crate) fn begin(scope: ScopeId, tables: &str, wait_seconds: Option<u64>) -> 
 pub(crate) fn end(scope: ScopeId, ending: Ending, timed: bool) -> String {
     let ending = match ending {
         Ending::Commit => String::new(),
-        Ending::RollBack => format!("{}; ", ending.sql()),
+        Ending::RollBack => format!("{ROLLBACK}; "),
     };
     let wait = if timed { format!("{PUT_WAITS_BACK}, {WAITS} = NULL, ") } else { String::new() };
     format!(

@@ -100,9 +100,9 @@ alone! {
             lock.try_acquire(conn).unwrap().unwrap().leak();
         });
         lock.release(conn).unwrap();
-        proxy.expect("transaction, fenced", 14, || lock.transaction(conn, body).unwrap());
+        proxy.expect("transaction, fenced", 12, || lock.transaction(conn, body).unwrap());
         let mut guard = lock.acquire(conn).unwrap();
-        proxy.expect("LockGuard::transaction, fenced", 9, || {
+        proxy.expect("LockGuard::transaction, fenced", 7, || {
             guard.transaction(body).unwrap();
         });
     }

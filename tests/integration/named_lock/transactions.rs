@@ -99,7 +99,7 @@ fn the_lock_is_released_after_the_commit() {
 
     // On the wire, the last request releases the lock.
     for succeeds in [true, false] {
-        let end = if succeeds { "COMMIT" } else { "ROLLBACK" };
+        let end = if succeeds { "SET autocommit = 1" } else { "ROLLBACK" };
         let requests = proxy.record(|| {
             let result = LOCK.transaction(&mut conn, |_| {
                 if succeeds { Ok(()) } else { Err(diesel::result::Error::NotFound) }
