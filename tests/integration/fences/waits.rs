@@ -27,15 +27,17 @@ fn with_open_transaction(db: &Database, body: impl FnOnce()) {
 }
 
 /// Blocks until the connection runs a draw that waits.
-fn until_drawing(id: u64) {
-    let mut admin = Admin::new();
+fn is_drawing(id: u64, admin: &mut Admin) -> bool {
     let is_drawing = format!(
         "EXISTS (SELECT 1 FROM information_schema.PROCESSLIST \
          WHERE ID = {id} AND INFO LIKE '%diesel_locks_fences%ON DUPLICATE KEY%')"
     );
-    until("the draw waits", || {
-        diesel::select(sql::<Bool>(&is_drawing)).get_result(&mut admin.0).unwrap()
-    });
+    diesel::select(sql::<Bool>(&is_drawing)).get_result(&mut admin.0).unwrap()
+}
+
+fn until_drawing(id: u64) {
+    let mut admin = Admin::new();
+    until("the draw waits", || is_drawing(id, &mut admin));
 }
 
 #[test]
@@ -97,7 +99,14 @@ fn a_wait_that_is_killed_releases_the_lock_and_restores_the_session() {
             let conn = &mut conn;
             let waiting = threads.spawn(move || LOCK.acquire(conn).map(drop));
             until_drawing(id);
-            Admin::new().kill_query(id);
+            // The server shows the statement a moment before it can be killed.
+            let mut admin = Admin::new();
+            until("the wait ends", || {
+                if is_drawing(id, &mut admin) {
+                    admin.kill_query(id);
+                }
+                waiting.is_finished()
+            });
             let error = waiting.join().unwrap().unwrap_err();
             assert!(matches!(error, Error::Interrupted { .. }), "{error:?}");
         });
