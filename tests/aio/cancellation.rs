@@ -11,3 +11,14 @@ mod own_queries;
 mod pools;
 mod probes;
 mod waits;
+
+use diesel_locks::aio::Lock;
+
+use crate::support::Database;
+
+/// A database with the table of fencing tokens.
+async fn database() -> Database {
+    let database = Database::create().await;
+    Lock::create_fences(&mut database.connect().await).await.unwrap();
+    database
+}

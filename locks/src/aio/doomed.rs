@@ -38,12 +38,24 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> Drop for Doomed<Conn> {
     }
 }
 
-/// Ends the statement that the server may be running, over another connection: it reads nothing
-/// meanwhile, and may be waiting for a lock, in the caller's own query, too.
+/// How often the server is told to end a statement.
+const TRIES: u32 = 10;
+
+/// Ends the statement that the server may be running, over another connection. While it runs, the server
+/// reads nothing else; and it may be waiting for a lock, in a query of the caller's too.
+///
+/// Repeated until the connection is gone, which is an error: a `KILL QUERY` that comes before the server
+/// has read the statement has no effect, and the statement would then wait to its timeout.
 fn end_statement(conn: &AsyncMysqlConnection) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let token = conn.cancel_token();
-        runtime.spawn(async move { token.cancel_query().await });
+        runtime.spawn(async move {
+            for _ in 0..TRIES {
+                if token.cancel_query().await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 }
 

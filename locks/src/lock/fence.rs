@@ -288,14 +288,14 @@ async fn draw(row: FenceRow<'_>, wait: &Wait, conn: &mut impl Wire) -> Result<Op
 const TRIES: u32 = 3;
 
 /// Writes the next token: whether that was possible until the timeout.
-async fn insert(row: FenceRow<'_>, wait: &Wait, conn: &mut impl Wire) -> Result<bool, Error> {
+async fn insert<W: Wire>(row: FenceRow<'_>, wait: &Wait, conn: &mut W) -> Result<bool, Error> {
     let mut tries = 0;
     let mut seconds = None;
     loop {
         let failed = match attempt(row, seconds, conn).await? {
             // The first token of the name, for which MySQL may have to wait.
             Ok(0) if seconds.is_none() => {
-                seconds = Some(table_wait_seconds(wait.rest()));
+                seconds = Some(table_wait_seconds(wait.rest().min(W::LONGEST_WAIT)));
                 continue;
             }
             Ok(0) => return Err(Error::Interrupted { lock: row.name.to_string() }),
@@ -315,7 +315,8 @@ async fn insert(row: FenceRow<'_>, wait: &Wait, conn: &mut impl Wire) -> Result<
             if rest.is_zero() {
                 return Ok(false);
             }
-            seconds = Some(table_wait_seconds(rest));
+            // If the call is dropped and the statement cannot be ended, it ends by itself.
+            seconds = Some(table_wait_seconds(rest.min(W::LONGEST_WAIT)));
         }
     }
 }

@@ -126,6 +126,28 @@ calls! {
         result.unwrap();
         guard.release().await.unwrap();
     }
+    acquire_fenced(conn) {
+        let guard = FREE.fenced().acquire(conn).await.unwrap();
+        guard.release().await.unwrap();
+    }
+    fenced_transaction(conn) {
+        let result: QueryResult<()> = FREE.fenced().transaction(conn, write).await;
+        result.unwrap();
+    }
+    fenced_transaction_of_a_guard(conn) {
+        let mut guard = FREE.fenced().acquire(conn).await.unwrap();
+        let result: QueryResult<()> = guard.transaction(write).await;
+        result.unwrap();
+        guard.release().await.unwrap();
+    }
+    create_fences(conn) {
+        Lock::create_fences(conn).await.unwrap();
+    }
+    hold_at_least(conn) {
+        let lock = FREE.hold_at_least(Duration::from_millis(20));
+        let result: QueryResult<()> = lock.with(conn, write_at_once).await;
+        result.unwrap();
+    }
     is_still_held(conn) {
         let mut guard = FREE.acquire(conn).await.unwrap();
         assert!(guard.is_still_held().await.unwrap());

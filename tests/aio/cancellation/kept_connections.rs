@@ -21,7 +21,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn set() -> Self {
-        let database = Database::create().await;
+        let database = super::database().await;
         let mut holder = database.connect().await;
         BUSY.acquire(&mut holder).await.unwrap().leak();
         let admin = Admin::connect().await;

@@ -16,6 +16,9 @@ use crate::support::{
 
 const LOCK: Lock = Lock::new("wanted").timeout(Duration::from_secs(3_000));
 
+/// A lock that is free. But a transaction that another connection has open keeps its next token.
+const DRAWN: Lock = Lock::new("drawn").timeout(Duration::from_secs(3_000)).fenced();
+
 type Wait = for<'c> fn(&'c mut AsyncMysqlConnection) -> BoxFuture<'c, ()>;
 
 macro_rules! waits {
@@ -62,6 +65,10 @@ waits! {
         set.acquire(conn).await.map(keep).unwrap();
         panic!("another connection has the lock")
     }
+    draw_a_fencing_token(conn) {
+        DRAWN.acquire(conn).await.map(keep).unwrap();
+        panic!("another connection has a transaction open")
+    }
     lock_tables(conn) {
         let _ = tables().acquire(conn).await.unwrap();
         panic!("another connection has the tables")
@@ -88,21 +95,26 @@ struct Scene {
     admin: Admin,
     holder: AsyncMysqlConnection,
     busy: AsyncMysqlConnection,
+    drawer: AsyncMysqlConnection,
 }
 
 impl Scene {
     async fn set() -> Self {
-        let database = Database::create().await;
+        let database = super::database().await;
         let mut scene = Self {
             admin: Admin::connect().await,
             holder: database.connect().await,
             busy: database.connect().await,
+            drawer: database.connect().await,
             database,
         };
         super::probes::BUSY.acquire(&mut scene.busy).await.unwrap().leak();
         let lock = "SET autocommit = 0; LOCK TABLES work WRITE, prices WRITE";
         scene.holder.batch_execute(lock).await.unwrap();
         LOCK.acquire(&mut scene.holder).await.unwrap().leak();
+        DRAWN.acquire(&mut scene.drawer).await.unwrap().release().await.unwrap();
+        let open = "START TRANSACTION; SELECT token FROM diesel_locks_fences FOR UPDATE";
+        scene.drawer.batch_execute(open).await.unwrap();
         scene
     }
 
@@ -137,7 +149,9 @@ impl Scene {
         let (waited, ()) = tokio::join!(call, watch);
         until(&format!("{what}: waits no more"), async || !admin.is_waiting(id).await).await;
         admin.until_gone(id).await;
-        admin.until_free(&self.database.full_name("outer")).await;
+        for lock in ["outer", "drawn"] {
+            admin.until_free(&self.database.full_name(lock)).await;
+        }
         drop_or_use(conn, id, polls, self).await;
         waited
     }
