@@ -62,8 +62,8 @@ fn named_lock(database: &Database) -> Result<(), Failure> {
             println!("   The first holds the lock.");
             is_taken.send(())?;
 
-            // From here on the second waits for the lock while the first works, unless it has failed:
-            // its own result says why.
+            // From here on the second waits for the lock while the first works, unless it has
+            // failed: its own result says why.
             let _ = asked_for.recv();
             take_stock("first", &mut guard)?;
             println!("   The first has done its {STEPS} steps, and releases the lock.");
@@ -124,8 +124,8 @@ struct Place {
     stars: i64,
 }
 
-/// A restaurant is a place: the row in `restaurants` continues one in `places`. Locking `Restaurant`
-/// locks both tables.
+/// A restaurant is a place: the row in `restaurants` continues one in `places`. Locking
+/// `Restaurant` locks both tables.
 #[derive(Queryable, Selectable, LockableTable)]
 #[diesel(table_name = restaurants)]
 #[lockable(parents(Place))]

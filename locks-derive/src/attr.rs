@@ -115,13 +115,13 @@ pub(crate) fn expected(what: &str, input: ParseStream<'_>, form: &str) -> Error 
     fault_at(input.span(), format!("expected {what}"), looks_like(form))
 }
 
-/// Whether `name =` comes next, with one of these names.
+/// Returns whether `name =` comes next, with one of these names.
 pub(crate) fn is_key_of(input: ParseStream<'_>, names: &[&str]) -> bool {
     let next = input.fork().call(Ident::parse_any);
     is_named(input) && next.is_ok_and(|name| names.iter().any(|known| name == known))
 }
 
-/// Whether `name =` comes next.
+/// Returns whether `name =` comes next.
 pub(crate) fn is_named(input: ParseStream<'_>) -> bool {
     input.peek(Ident::peek_any) && input.peek2(Token![=]) && !input.peek2(Token![==])
 }

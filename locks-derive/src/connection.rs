@@ -24,12 +24,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The argument `conn`, or the only one that looks like a connection.
+    /// Returns the argument `conn`, or the only one that looks like a connection.
     pub(crate) fn default_of(signature: &Signature, attribute: &str) -> Result<Self> {
         Argument::default_of(signature, attribute).map(Self::argument)
     }
 
-    /// The value of `conn = …`.
+    /// Returns the value of `conn = …`.
     pub(crate) fn given(given: &Expr, signature: &Signature) -> Result<Self> {
         let place = place::checked(given, signature)?;
         if let Some(name) = place.name() {
@@ -47,7 +47,7 @@ impl Connection {
         Self { place, lent: is_borrowed.then_some(name), generic }
     }
 
-    /// The argument, if the place is a name.
+    /// Returns the argument, if the place is a name.
     pub(crate) fn name(&self) -> Option<&Ident> {
         place::as_name(&self.place)
     }
@@ -69,29 +69,31 @@ impl Connection {
         }
     }
 
-    /// Whether it is the same place, as far as the tokens show.
+    /// Returns whether it is the same place, as far as the tokens show.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let text = |connection: &Self| connection.place.to_token_stream().to_string();
         text(self) == text(other)
     }
 
-    /// A connection whose type is a parameter, borrowed: by a call that requires `LockConnection`, which
-    /// the compiler then suggests as a bound. After method syntax it would suggest a private trait.
+    /// Returns a connection whose type is a parameter, borrowed: by a call that requires
+    /// `LockConnection`, which the compiler then suggests as a bound. After method syntax it would
+    /// suggest a private trait.
     pub(crate) fn generic(&self, root: &Root) -> Option<TokenStream> {
         let name = self.generic.as_ref()?;
         let site = Span::mixed_site().located_at(name.span());
         Some(quote_spanned!(site=> #root::__private::connection(&mut *#name)))
     }
 
-    /// The connection, borrowed. The same tokens before and after the body, so that the compiler
-    /// complains once if it is not a connection.
+    /// Returns the connection, borrowed. The same tokens before and after the body, so that the
+    /// compiler complains once if it is not a connection.
     ///
     /// Method syntax borrows whatever the place is: a value, a reference, a pointer.
     pub(crate) fn expanded(&self) -> TokenStream {
         self.borrowed_by("__diesel_locks_connection")
     }
 
-    /// The same for an `async fn`: the argument itself, borrowed, and how to find the connection in it.
+    /// The same for an `async fn`: the argument itself, borrowed, and how to find the connection in
+    /// it.
     pub(crate) fn expanded_awaited(&self) -> TokenStream {
         let lent = self.borrowed_by("__diesel_locks_lend");
         let site = Span::mixed_site().located_at(self.place.span());

@@ -28,12 +28,12 @@ impl Faults {
     }
 }
 
-/// A fault of the marked tokens, and the right form.
+/// Returns a fault of the marked tokens, and the right form.
 pub(crate) fn fault(at: impl ToTokens, message: impl Display, help: impl Display) -> Error {
     Error::new_spanned(at, format!("{message}\nhelp: {help}"))
 }
 
-/// A fault at a place that has no token.
+/// Returns a fault at a place that has no token.
 pub(crate) fn fault_at(at: Span, message: impl Display, help: impl Display) -> Error {
     Error::new(at, format!("{message}\nhelp: {help}"))
 }

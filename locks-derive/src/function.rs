@@ -83,7 +83,7 @@ impl Function {
         None
     }
 
-    /// The function as it is without its locks.
+    /// Returns the function as it is without its locks.
     pub(crate) fn into_unlocked(self) -> TokenStream {
         // Arguments that only the lock would have used are not to be reported as unused.
         let names = bindings(&self.signature).into_iter().map(|(binding, _)| &binding.ident);
@@ -149,7 +149,7 @@ impl ToTokens for Function {
     }
 }
 
-/// The item without the invisible parentheses around `$item:item`.
+/// Returns the item without the invisible parentheses around `$item:item`.
 fn unwrapped(item: TokenStream) -> TokenStream {
     let mut tokens = item.clone().into_iter();
     match (tokens.next(), tokens.next()) {
@@ -160,7 +160,7 @@ fn unwrapped(item: TokenStream) -> TokenStream {
     }
 }
 
-/// The braces, which may be in the invisible parentheses around `$body:block`.
+/// Returns the braces, which may be in the invisible parentheses around `$body:block`.
 fn body(input: ParseStream<'_>) -> Result<Group> {
     match input.parse()? {
         TokenTree::Group(group) if group.delimiter() == Delimiter::None => {

@@ -108,19 +108,19 @@ pub fn lockable_table(input: TokenStream) -> TokenStream {
 /// ## Optional
 ///
 /// - `timeout = 2.5`: the maximum time to wait, in seconds or as a `Duration`; any expression. The
-///   default is 10 seconds. A negative timeout is zero.
+///   default is 10 seconds. A negative literal is refused, and a negative value counts as zero.
 /// - `without_timeout`: waits for as long as it takes.
 /// - `if_busy = Ok(())`: does not wait. If another connection holds the lock, the function returns
 ///   this value, which is evaluated only then.
-/// - `hold_at_least = 10`: if the body succeeds, keeps the lock until this long after it was acquired,
-///   in seconds or as a `Duration`; with `if_busy`, for a short job that many machines start at almost
-///   the same time. See
+/// - `hold_at_least = 10`: if the body succeeds, keeps the lock until this long after it was
+///   acquired, in seconds or as a `Duration`; with `if_busy`, for a short job that many machines
+///   start at almost the same time. See
 ///   [`Lock::hold_at_least`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.hold_at_least).
 /// - `conn = self.conn`: the connection. The default is the argument named `conn`, or the only
 ///   argument whose type is `&mut` to a type with a name that ends in `Connection`, or to a type
 ///   parameter with such a bound. See [below](#the-connection).
-/// - `transaction`: runs the body in a transaction, which is committed before the lock is
-///   released, as
+/// - `transaction`: runs the body in a transaction, which is committed before the lock is released,
+///   as
 ///   [`Lock::transaction`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.transaction)
 ///   does.
 /// - `in_database = "shop"`: the database that prefixes the lock's name, instead of the
@@ -130,7 +130,8 @@ pub fn lockable_table(input: TokenStream) -> TokenStream {
 /// - `fenced`: draws a fencing token, as
 ///   [`Lock::fenced`](https://docs.rs/diesel-locks/latest/diesel_locks/struct.Lock.html#method.fenced)
 ///   does. With `transaction` the work is committed only if no later holder has begun.
-/// - `fenced_in = "shop"`: the same, with the tokens in this database; an expression of type `&str`.
+/// - `fenced_in = "shop"`: the same, with the tokens in this database; an expression of type
+///   `&str`.
 /// - `crate = path`: the path of `diesel_locks`, for crates that re-export it.
 ///
 /// # The connection
@@ -233,9 +234,9 @@ pub fn with_lock(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - `read(…)`, `write(…)`, or both: the tables. These are models that derive `LockableTable`,
 ///   Diesel's tables, and the names of other tables as string literals: `"legacy_log"`, or
 ///   `("other_db", "legacy_log")`. The tables that a model inherits from are locked with it. A
-///   table at both levels is locked for writing. With an alias, as in `Place as "p"` or
-///   `"log" as "l"`, the table is locked for queries that use the alias, and without the tables that
-///   it inherits from, which would each need their own alias.
+///   table at both levels is locked for writing. With an alias, as in `Place as "p"` or `"log" as
+///   "l"`, the table is locked for queries that use the alias, and without the tables that it
+///   inherits from, which would each need their own alias.
 ///
 /// ## Optional
 ///

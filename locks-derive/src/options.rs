@@ -40,7 +40,7 @@ impl Options {
         }
     }
 
-    /// Whether to search the function's arguments for the connection.
+    /// Returns whether to search the function's arguments for the connection.
     pub(crate) fn has_no_conn(&self) -> bool {
         self.conn.is_none() && !self.conn_unknown
     }

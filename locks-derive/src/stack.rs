@@ -47,7 +47,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     }
 }
 
-/// The arguments of an attribute that expands to nothing.
+/// Returns the arguments of an attribute that expands to nothing.
 ///
 /// The outermost attribute takes those below it off the function. Without a mention of them the
 /// compiler would report their imports as unused, and an `allow` is refused where the lint is

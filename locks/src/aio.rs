@@ -15,32 +15,32 @@
 //! ```
 //!
 //! Every call takes an `&mut AsyncMysqlConnection`. A pooled connection of bb8 or deadpool, or any
-//! other pointer to one, is passed as `&mut conn`. [`Lock::acquire_owned`] takes the pooled connection
-//! itself, or a `Box`.
+//! other pointer to one, is passed as `&mut conn`. [`Lock::acquire_owned`] takes the pooled
+//! connection itself, or a `Box`.
 //!
 //! # Cancellation
 //!
-//! **A call whose future is dropped, and a guard that is dropped, close the connection.** The server
-//! then releases everything that the connection held, in a few milliseconds. Nothing else would be
-//! safe: a destructor cannot wait for an answer, and the driver would give an unread answer to the next
-//! query. `with`, `transaction`, the attributes, and the guards' `release` do not close it.
+//! **A call whose future is dropped, and a guard that is dropped, close the connection.** The
+//! server then releases everything that the connection held, in a few milliseconds. Nothing else
+//! would be safe: a destructor cannot wait for an answer, and the driver would give an unread
+//! answer to the next query. `with`, `transaction`, the attributes, and the guards' `release` do
+//! not close it.
 //!
 //! Four things are done for it, none of which waits:
 //!
-//! - The connection is marked as broken, so that bb8 drops it at once and deadpool when it would be used
-//!   again.
+//! - The connection is marked as broken, so that bb8 drops it at once and deadpool when it would be
+//!   used again.
 //! - `KILL CONNECTION_ID()` is written to the socket, for a connection that someone keeps.
-//! - The driver's end of the socket is closed, so that later queries fail. Where that cannot be done,
-//!   because none of this library's statements was prepared on the connection yet, its next query
-//!   panics: the driver would return the answer to the cancelled call.
-//! - `KILL QUERY` is sent over another connection, by a task of the tokio runtime, since a server that
-//!   runs a statement, or waits for a lock, reads nothing meanwhile. It ends the body's own query, too. If
-//!   the server cannot be reached that way, the statement runs to its end, a wait for a named lock ends
-//!   after 60 seconds, and one for tables at its timeout.
+//! - The driver's end of the socket is closed, so that later queries fail. Where that cannot be
+//!   done, because none of this library's statements was prepared on the connection yet, its next
+//!   query panics: the driver would return the answer to the cancelled call.
+//! - `KILL QUERY` is sent over another connection, by a task of the tokio runtime, since a server
+//!   that runs a statement, or waits for a lock, reads nothing else. It ends the body's own query,
+//!   too. If the server cannot be reached that way, the statement runs to its end, a wait for a
+//!   named lock ends after 60 seconds, and one for tables at its timeout.
 //!
-//! A query of yours that was cancelled earlier leaves its answer in the stream, too. The next call on
-//! that connection notices it: it closes the connection and returns
-//! [`Error::ConnectionLost`].
+//! A query of yours that was cancelled earlier leaves its answer in the stream, too. The next call
+//! on that connection notices it: it closes the connection and returns [`Error::ConnectionLost`].
 //!
 //! # Costs
 //!
@@ -65,7 +65,7 @@ pub use self::table_lock::TableLock;
 use crate::error::Error;
 use crate::server::Server;
 
-/// Inspects the server: the same as [`Server::inspect`] of a connection that blocks.
+/// Inspects the server: the same as [`Server::inspect`] of a blocking connection.
 ///
 /// Two round trips.
 ///

@@ -39,8 +39,8 @@ use crate::error::Error;
 /// The method always returns the same connection, and that connection's transaction state is also
 /// the wrapper's. Two kinds of wrappers break this contract:
 ///
-/// - One that picks any connection of several, for example the next one of a pool. A lock belongs to
-///   one connection; it would be taken on one and released on another, which does not hold it:
+/// - One that picks any connection of several, for example the next one of a pool. A lock belongs
+///   to one connection; it would be taken on one and released on another, which does not hold it:
 ///   [`Error::NotHeld`], and the first one keeps the lock.
 ///
 ///   ```no_run
@@ -60,7 +60,7 @@ use crate::error::Error;
 ///   }
 ///   ```
 ///
-/// - One whose `Connection` implementation has a transaction manager with a state of its own, instead
+/// - One whose `Connection` implementation has a transaction manager with a separate state, instead
 ///   of that of the connection inside. Under a table lock it does not know that a transaction is
 ///   open, so that its `transaction` sends `BEGIN`, which releases the tables.
 ///   ([`Error::TransactionEnded`] reports it, and nothing more is committed.)
@@ -74,9 +74,9 @@ use crate::error::Error;
     note = "for a type parameter, require `diesel_locks::LockConnection`, and implement it for wrappers"
 )]
 pub trait LockConnection {
-    /// The MySQL connection inside; `None` if this is a connection to another kind of database, as
-    /// the other variants of a [`MultiConnection`](derive@diesel::MultiConnection) are. Every call
-    /// that is given one fails with [`Error::Unsupported`].
+    /// Returns the MySQL connection inside; `None` if this is a connection to another kind of
+    /// database, as the other variants of a [`MultiConnection`](derive@diesel::MultiConnection)
+    /// are. Every call that is given one fails with [`Error::Unsupported`].
     fn mysql_connection(&mut self) -> Option<&mut MysqlConnection>;
 }
 
@@ -116,7 +116,7 @@ where
     }
 }
 
-/// The MySQL connection inside of one.
+/// Returns the MySQL connection inside of one.
 pub(crate) fn mysql<Conn: LockConnection + ?Sized>(
     conn: &mut Conn,
 ) -> Result<&mut MysqlConnection, Error> {

@@ -15,8 +15,8 @@ pub use self::conversion::FromDieselError;
 /// Why a lock was not acquired, or was not held to the end.
 ///
 /// It converts from and into [`diesel::result::Error`] without a loss, so that whatever error type
-/// works with Diesel works with this library's closures and attributes: they ask for
-/// `E: From<diesel::result::Error>`, as [`Connection::transaction`](diesel::Connection::transaction)
+/// works with Diesel works with this library's closures and attributes: they ask for `E:
+/// From<diesel::result::Error>`, as [`Connection::transaction`](diesel::Connection::transaction)
 /// does. [`Error::find`] finds it again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,8 +38,8 @@ pub enum Error {
         is_table_lock: bool,
     },
 
-    /// The server found a deadlock: a cycle of connections, each of which holds a lock and waits for
-    /// that of the next.
+    /// The server found a deadlock: a cycle of connections, each of which holds a lock and waits
+    /// for that of the next.
     ///
     /// Release what this connection holds and start again. Acquiring locks always in the same order
     /// avoids deadlocks.
@@ -50,10 +50,10 @@ pub enum Error {
         lock: String,
     },
 
-    /// The wait, or the call, was cut short: by `KILL QUERY`, or by a time limit that an administrator
-    /// has set for statements (`max_statement_time` on MariaDB).
+    /// The wait, or the call, was cut short: by `KILL QUERY`, or by a time limit that an
+    /// administrator has set for statements (`max_statement_time` on MariaDB).
     ///
-    /// Nothing is held. Whether to try again depends on who interrupted it.
+    /// The lock is not held. Whether to try again depends on what interrupted the wait.
     #[non_exhaustive]
     #[error("interrupted by the server while waiting for {lock}")]
     Interrupted {
@@ -69,7 +69,8 @@ pub enum Error {
     NotHeld {
         /// The full name of the lock, or the tables.
         lock: String,
-        /// Whether a transaction under the lock has been committed; `None` if this library ran none.
+        /// Whether a transaction under the lock has been committed; `None` if this library ran
+        /// none.
         committed: Option<bool>,
     },
 
@@ -89,8 +90,9 @@ pub enum Error {
         lock: String,
     },
 
-    /// A transaction under a [fenced](crate::Lock::fenced) lock found that a later holder has begun:
-    /// this one has lost the lock without noticing, or another node of a cluster has granted it too.
+    /// A transaction under a [fenced](crate::Lock::fenced) lock found that a later holder has
+    /// begun: this one has lost the lock without noticing, or another node of a cluster has granted
+    /// it too.
     ///
     /// Everything has been rolled back. Acquire the lock again, and start over with what the later
     /// holder has written.
@@ -116,7 +118,8 @@ pub enum Error {
     InvalidName {
         /// The name, with the database prefix if the server has seen it.
         name: String,
-        /// What is wrong with it; for a name that is too long, its length, the maximum and a remedy.
+        /// What is wrong with it; for a name that is too long, its length, the maximum and a
+        /// remedy.
         reason: String,
     },
 
@@ -268,8 +271,8 @@ impl From<Error> for DieselError {
     }
 }
 
-/// The library's error inside of Diesel's, whose `source` is that of what is inside. So this shows the
-/// error once more as its source, where [`Error::find`] finds it even behind a variant that is
+/// The library's error inside of Diesel's, whose `source` is that of what is inside. So this shows
+/// the error once more as its source, where [`Error::find`] finds it even behind a variant that is
 /// `#[error(transparent)]`.
 #[derive(thiserror::Error)]
 #[error("{0}")]

@@ -40,8 +40,8 @@
 //! prevents deadlocks.
 //!
 //! A lock can be lost while its holder works. [`Lock::fenced`] draws a fencing token, and its
-//! transactions commit only if no later holder has begun. [`LockGuard::keep_alive`] keeps a lock on an
-//! idle connection, and learns of its loss.
+//! transactions commit only if no later holder has begun. [`LockGuard::keep_alive`] keeps a lock on
+//! an idle connection, and learns of its loss.
 //!
 //! # Table locks
 //!
@@ -80,15 +80,15 @@
 //!
 //! # Errors
 //!
-//! [`Error`] has one variant for each condition a caller may want to handle differently. Closures and
-//! functions may return any error type that implements `From<diesel::result::Error>`, the same as for
-//! Diesel's own transactions; [`Error::find`] finds the lock's error in it.
+//! [`Error`] has one variant for each condition a caller may want to handle differently. Closures
+//! and functions may return any error type that implements `From<diesel::result::Error>`, the same
+//! as for Diesel's own transactions; [`Error::find`] finds the lock's error in it.
 //!
 //! # Inspection
 //!
-//! [`Lock::holder`], [`Lock::waiters`], [`Lock::held_with_prefix`] and [`TableLock::blockers`] list the
-//! connections that hold locks or wait for them. [`Server::inspect`] describes the server, and warns
-//! about settings that make locks unsafe.
+//! [`Lock::holder`], [`Lock::waiters`], [`Lock::held_with_prefix`] and [`TableLock::blockers`] list
+//! the connections that hold locks or wait for them. [`Server::inspect`] describes the server, and
+//! warns about settings that make locks unsafe.
 //!
 //! # Test transactions
 //!
@@ -97,19 +97,19 @@
 //!
 //! # Clusters
 //!
-//! Each node of a Galera or Group Replication cluster has its own locks: connect all clients that use
-//! a lock to the same node.
+//! Each node of a Galera or Group Replication cluster has its own locks: connect all clients that
+//! use a lock to the same node.
 //!
 //! # Features
 //!
 //! - `mysql` (default): Diesel's connection, which links to the system's client library. Without it
 //!   there are only [`LockableTable`] and [`Error`].
-//! - `bundled`: builds Oracle's client library from source instead. Its license is the GPL 2.0, which
-//!   then also concerns the program that it is linked into.
+//! - `bundled`: builds Oracle's client library from source instead. Its license is the GPL 2.0,
+//!   which then also concerns the program that it is linked into.
 //! - `r2d2`: locks on the connections of Diesel's r2d2 pools.
-//! - `tracing`: a DEBUG span for each acquire, with the lock, the timeout, how long it waited and how
-//!   it ended; and a WARN event for a lock that was not held to its end if no caller gets that error.
-//!   Without the feature nothing of this is compiled in.
+//! - `tracing`: a DEBUG span for each acquire, with the lock, the timeout, how long it waited and
+//!   how it ended; and a WARN event for a lock that was not held to its end if no caller gets that
+//!   error. Without the feature nothing of this is compiled in.
 
 #[cfg(feature = "async")]
 pub mod aio;

@@ -57,10 +57,10 @@ use crate::timeout::Timeout;
 ///
 /// The name is prefixed with the connection's default database and a dot, so that two applications
 /// on one server do not meet by accident. [`in_database`](Self::in_database) sets the prefix, and
-/// [`server_wide`](Self::server_wide) leaves it out. With the prefix, MySQL accepts 64 characters and
-/// MariaDB 192 bytes; see [`shortened`](Self::shortened). On MySQL names that differ only by case are
-/// one lock, on MariaDB they are two. MySQL refuses characters outside of the Basic Multilingual
-/// Plane (most emoji). A session's character sets do not matter.
+/// [`server_wide`](Self::server_wide) leaves it out. With the prefix, MySQL accepts 64 characters
+/// and MariaDB 192 bytes; see [`shortened`](Self::shortened). On MySQL names that differ only by
+/// case are one lock, on MariaDB they are two. MySQL refuses characters outside of the Basic
+/// Multilingual Plane (most emoji). A session's character sets do not matter.
 ///
 /// The prefix is plain text: the lock `b.c` in a database `a` and the lock `c` in a database `a.b`
 /// are one lock.
@@ -70,15 +70,15 @@ use crate::timeout::Timeout;
 /// The servers run a prepared statement in the database in which it was prepared, and Diesel keeps
 /// prepared statements. So after `USE other` a connection may go on with the locks of the database
 /// in which it acquired its first one, just as Diesel's own queries go on with the tables of the
-/// database in which they were first run. Name the database with [`in_database`](Self::in_database),
-/// which is always right, or switch off that cache
-/// ([`set_prepared_statement_cache_size`](diesel::Connection::set_prepared_statement_cache_size)). A
-/// guard always keeps its lock.
+/// database in which they were first run. Name the database with
+/// [`in_database`](Self::in_database), which is always right, or switch off that cache
+/// ([`set_prepared_statement_cache_size`](diesel::Connection::set_prepared_statement_cache_size)).
+/// A guard always keeps its lock.
 ///
 /// # Re-entry
 ///
-/// The lock is re-entrant: a connection that already holds it acquires it again immediately, and must
-/// release it once per acquisition.
+/// The lock is re-entrant: a connection that already holds it acquires it again immediately, and
+/// must release it once per acquisition.
 ///
 /// # Clusters
 ///
@@ -124,12 +124,12 @@ impl<'n> Lock<'n> {
         self.name
     }
 
-    /// Sets the maximum time to wait. On both servers the wait is never shorter than this, and at most
-    /// a few milliseconds longer.
+    /// Sets the maximum time to wait. On both servers the wait is never shorter than this, and at
+    /// most a few milliseconds longer.
     ///
     /// Whole seconds cost one round trip. A fraction of a second costs two: MySQL would round it to
-    /// the nearest whole second, so a hint limits the wait, and a hint cannot be a parameter. MySQL's
-    /// limit is in whole milliseconds, rounded up.
+    /// the nearest whole second, so a hint limits the wait, and a hint cannot be a parameter.
+    /// MySQL's limit is in whole milliseconds, rounded up.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Timeout::After(timeout);
         self
@@ -141,11 +141,11 @@ impl<'n> Lock<'n> {
         self
     }
 
-    /// Prefixes the name with this database, whatever the connection's own is: for programs that use
-    /// several databases, or change them with `USE`.
+    /// Prefixes the name with this database, whatever the connection's own is: for programs that
+    /// use several databases, or change them with `USE`.
     ///
-    /// There is no guess that can be wrong, so it never costs an additional round trip. The database
-    /// is not checked, and need not exist.
+    /// There is no guess that can be wrong, so it never costs an additional round trip. The
+    /// database is not checked, and need not exist.
     ///
     /// ```
     /// use diesel_locks::Lock;
@@ -167,20 +167,20 @@ impl<'n> Lock<'n> {
 
     /// Makes names of any length usable.
     ///
-    /// A full name, prefix included, of more than 64 characters or 192 bytes is replaced by its first
-    /// 23 characters, a `-`, and the first 40 hexadecimal digits of its SHA-256. The result is the
-    /// same on both servers. Shorter names stay as they are.
+    /// A full name, prefix included, of more than 64 characters or 192 bytes is replaced by its
+    /// first 23 characters, a `-`, and the first 40 hexadecimal digits of its SHA-256. The result
+    /// is the same on both servers. Shorter names stay as they are.
     pub const fn shortened(mut self) -> Self {
         self.shortened = true;
         self
     }
 
-    /// Holds the lock for at least this long after it was acquired, if the work under it succeeds: for
-    /// a short job that many machines start at almost the same time.
+    /// Holds the lock for at least this long after it was acquired, if the work under it succeeds:
+    /// for a short job that many machines start at almost the same time.
     ///
     /// A job of a few milliseconds has released its lock before the last machine starts, which then
-    /// runs it once more. Choose a time that is longer than the starts are apart, and shorter than the
-    /// time to the next run. It is for calls that do not wait: one that waits, such as
+    /// runs it once more. Choose a time that is longer than the starts are apart, and shorter than
+    /// the time to the next run. It is for calls that do not wait: one that waits, such as
     /// [`with`](#method.with), gets the lock afterward.
     ///
     /// ```no_run
@@ -198,13 +198,14 @@ impl<'n> Lock<'n> {
     /// }
     /// ```
     ///
-    /// Closures, functions with an attribute, and the guard's `release` wait for the rest of the time
-    /// before they release the lock; after a transaction was committed. A body that fails or panics
-    /// releases the lock immediately, so that another machine can try, and so does dropping a guard.
+    /// Closures, functions with an attribute, and the guard's `release` wait for the rest of the
+    /// time before they release the lock; after a transaction was committed. A body that fails or
+    /// panics releases the lock immediately, so that another machine can try, and so does dropping
+    /// a guard.
     ///
-    /// While it waits, the connection and the thread are occupied. It is the server that sleeps, so the
-    /// session is not idle, and no `wait_timeout` ends it. `KILL QUERY` does not end the wait. If the
-    /// connection is lost, so is the lock; the server notices that within five seconds.
+    /// While it waits, the connection and the thread are occupied. It is the server that sleeps, so
+    /// the session is not idle, and no `wait_timeout` ends it. `KILL QUERY` does not end the wait.
+    /// If the connection is lost, so is the lock; the server notices that within five seconds.
     pub const fn hold_at_least(mut self, time: Duration) -> Self {
         self.at_least = time;
         self

@@ -50,7 +50,8 @@ pub struct Parents<'t> {
     tables: &'t mut Tables,
     level: Level,
     /// The models that were added already: a cycle ends, and a model that is reached twice is added
-    /// once. Two models of one table may have other parents; functions that were merged have the same.
+    /// once. Two models of one table may have other parents; functions that were merged have the
+    /// same.
     visited: &'t mut Vec<(TableName, usize)>,
 }
 
@@ -73,7 +74,8 @@ impl<'t> Parents<'t> {
     }
 }
 
-/// The table's name, read from Diesel's own way to write it: `sql_name` and the schema come out right.
+/// Returns the table's name, read from Diesel's own way to write it: `sql_name` and the schema come
+/// out right.
 fn table_name<T>() -> QueryResult<Option<TableName>>
 where
     T: HasTable<Table = T> + QuerySource<FromClause: QueryFragment<Mysql>>,

@@ -64,7 +64,7 @@ impl FullName {
         Self { text, digits: OnceLock::new(), ..self.clone() }
     }
 
-    /// The name for good, whatever database the connection uses later.
+    /// Returns the name for good, whatever database the connection uses later.
     pub(crate) fn settle(mut self) -> Self {
         self.is_checked = false;
         self
@@ -78,7 +78,7 @@ impl FullName {
         self.text.as_bytes()
     }
 
-    /// The bytes as hexadecimal digits.
+    /// Returns the bytes as hexadecimal digits.
     pub(crate) fn digits(&self) -> &str {
         self.digits.get_or_init(|| hexadecimal(self.as_bytes()))
     }
@@ -88,7 +88,7 @@ impl FullName {
         &self.digits()[..2 * database.len()]
     }
 
-    /// Whether MySQL accepts the name, which accepts fewer than MariaDB.
+    /// Returns whether MySQL accepts the name, which accepts fewer than MariaDB.
     pub(crate) fn is_usual(&self) -> bool {
         let fits = self.shortened || self.text.chars().count() <= MOST_CHARACTERS;
         fits && self.text.chars().all(|character| character <= '\u{ffff}')
@@ -98,7 +98,7 @@ impl FullName {
         self.shortened
     }
 
-    /// The database in front, unless the name is server-wide.
+    /// Returns the database in front, unless the name is server-wide.
     pub(crate) fn database(&self) -> Option<&str> {
         self.database.map(|length| &self.text[..length])
     }

@@ -21,8 +21,8 @@ pub struct Process {
     pub host: Option<String>,
     /// The default database.
     pub database: Option<String>,
-    /// What the connection is doing: the server's `STATE`, or its `COMMAND` if that is empty, such as
-    /// `Sleep` for one that holds a lock and does nothing.
+    /// What the connection is doing: the server's `STATE`, or its `COMMAND` if that is empty, such
+    /// as `Sleep` for one that holds a lock and does nothing.
     pub state: Option<String>,
     /// For how long it has been in this state, in whole seconds.
     pub in_state: Option<Duration>,
@@ -31,7 +31,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process of which only the ID is known.
+    /// Returns a process of which only the ID is known.
     pub(crate) fn unknown(id: u64) -> Self {
         Self { id, ..Self::default() }
     }

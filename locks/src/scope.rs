@@ -14,7 +14,7 @@ use crate::wire::Wire;
 pub(crate) trait Held {
     fn kind(&self) -> &'static str;
 
-    /// The lock's full name, or the tables.
+    /// Returns the lock's full name, or the tables.
     fn lock(&self) -> &str;
 
     /// Ends it for certain: if that cannot be done on the connection, the connection is closed.
@@ -28,8 +28,8 @@ fn report(held: &impl Held, ended: Result<(), Error>) {
     }
 }
 
-/// The result of ending what was held during a body. The body's own error comes before one of the end,
-/// which is then reported to `tracing`.
+/// The result of ending what was held during a body. The body's own error comes before one of the
+/// end, which is then reported to `tracing`.
 pub(crate) fn ended_after_body(
     held: &impl Held,
     succeeded: bool,

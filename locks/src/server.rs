@@ -69,10 +69,10 @@ pub struct Server {
 impl Server {
     /// Inspects the server. With autocommit off, no transaction is left open.
     ///
-    /// One round trip, and one more to prepare the statement at the first use on a connection. Two if
-    /// this user may not read `performance_schema`, and some more if the previous caller's privileges
-    /// differ, while tables are locked, with autocommit off, or on a server that is neither MySQL nor
-    /// MariaDB.
+    /// One round trip, and one more to prepare the statement at the first use on a connection. Two
+    /// if this user may not read `performance_schema`, and some more if the previous caller's
+    /// privileges differ, while tables are locked, with autocommit off, or on a server that is
+    /// neither MySQL nor MariaDB.
     ///
     /// # Errors
     ///
@@ -103,15 +103,15 @@ pub enum Flavor {
     MariaDb,
     /// Percona Server or Percona `XtraDB` Cluster, which treat locks as MySQL does.
     Percona,
-    /// `TiDB`. Named locks cannot be acquired there: it has no `SELECT … INTO @variable`. Table locks
-    /// lock nothing unless `enable-table-lock` is set: `LOCK TABLES` succeeds and is ignored. Seen in
-    /// its sources, not tried.
+    /// `TiDB`. Named locks cannot be acquired there: it has no `SELECT … INTO @variable`. Table
+    /// locks lock nothing unless `enable-table-lock` is set: `LOCK TABLES` succeeds and is ignored.
+    /// Seen in its sources, not tried.
     TiDb,
-    /// Vitess, on which `PlanetScale` runs too. Named locks cannot be acquired there, and table locks
-    /// lock nothing: `LOCK TABLES` succeeds and is ignored. Seen in its sources, not tried.
+    /// Vitess, on which `PlanetScale` runs too. Named locks cannot be acquired there, and table
+    /// locks lock nothing: `LOCK TABLES` succeeds and is ignored. Seen in its sources, not tried.
     Vitess,
-    /// Another third-party server that speaks MySQL's protocol. What this documentation says about locks may
-    /// not hold there.
+    /// Another third-party server that speaks MySQL's protocol. The statements of this
+    /// documentation may not hold there.
     Unknown,
 }
 
@@ -144,7 +144,8 @@ pub enum NameLimit {
 pub enum LockListing {
     /// `performance_schema.metadata_locks`, which also lists the connections that wait.
     PerformanceSchema,
-    /// `information_schema.METADATA_LOCK_INFO`, which belongs to MariaDB's plugin `metadata_lock_info`.
+    /// `information_schema.METADATA_LOCK_INFO`, which belongs to MariaDB's plugin
+    /// `metadata_lock_info`.
     Plugin,
     /// Nowhere.
     #[non_exhaustive]
@@ -185,7 +186,7 @@ pub struct GroupReplication {
 }
 
 impl GroupReplication {
-    /// Whether the server is in the group now, as far as can be seen.
+    /// Returns whether the server is in the group now, as far as can be seen.
     fn may_be_member(&self) -> bool {
         self.state.as_deref() != Some("OFFLINE")
     }

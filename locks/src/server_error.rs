@@ -51,8 +51,9 @@ pub(crate) enum ErrorKind {
     StrictMode,
     /// While tables are locked, no others can be used.
     TableNotLocked,
-    /// The user lacks a privilege, or a view's definer is unknown: MySQL also says so of a statement
-    /// that is killed while it waits to check privileges, which others are changing. Measured on 9.7.
+    /// The user lacks a privilege, or a view's definer is unknown: MySQL also says so of a
+    /// statement that is killed while it waits to check privileges, which others are changing.
+    /// Measured on 9.7.
     Unchecked,
     /// `lock_wait_timeout` or `innodb_lock_wait_timeout` was reached, or `NOWAIT` did not wait.
     WaitTimeout,
@@ -134,7 +135,7 @@ impl ServerError {
         Self { kind: ErrorKind::BatchRefused, ..failed }
     }
 
-    /// The library's error for what has to do with this lock.
+    /// Returns the library's error for what has to do with this lock.
     pub(crate) fn into_error(self, lock: &str) -> Error {
         let lock = lock.to_owned();
         match self.kind {
@@ -167,7 +168,7 @@ impl ServerError {
         }
     }
 
-    /// What is wrong with the table that the statement uses.
+    /// Returns what is wrong with the table that the statement uses.
     pub(crate) fn table_fault(&self) -> Option<TableFault> {
         match self.number? {
             1049 | 1054 | 1146 => Some(TableFault::Missing),
@@ -187,15 +188,15 @@ impl ServerError {
     }
 }
 
-/// The number of the last error, unless the server keeps none. A warning's number is none: MySQL gives
-/// that of a deprecated table, 1287, the state of an error.
+/// Returns the number of the last error, unless the server keeps none. A warning's number is none:
+/// MySQL gives that of a deprecated table, 1287, the state of an error.
 async fn error_number(conn: &mut impl Wire) -> QueryResult<Option<u64>> {
     conn.batch(statement::KEEP_ERROR_COUNT).await?;
     conn.batch(statement::KEEP_ERROR).await?;
     number(conn, statement::KEPT_ERROR).await
 }
 
-/// The value of an expression, which may be NULL.
+/// Returns the value of an expression, which may be NULL.
 ///
 /// It is the message of an error if nothing can be prepared (`max_prepared_stmt_count`).
 pub(crate) async fn number(conn: &mut impl Wire, expression: &str) -> QueryResult<Option<u64>> {
@@ -225,8 +226,8 @@ async fn is_alive(conn: &mut impl Wire) -> bool {
     false
 }
 
-/// Whether batches of several statements do not reach the server, which answers this one with an error
-/// that names a savepoint.
+/// Returns whether batches of several statements do not reach the server, which answers this one
+/// with an error that names a savepoint.
 async fn refuses_batches(conn: &mut impl Wire) -> bool {
     for _ in 0..TRIES {
         match conn.batch(statement::ANSWERED_BATCH).await {
@@ -285,7 +286,7 @@ pub(crate) async fn retry_or_close(conn: &mut impl Wire, statement: &str) -> Res
     }
 }
 
-/// The error for a connection that was closed after this one.
+/// Returns the error for a connection that was closed after this one.
 pub(crate) fn connection_lost(error: DieselError) -> Error {
     match Error::from(error) {
         Error::Diesel(error) => Error::ConnectionLost(error),
@@ -294,8 +295,8 @@ pub(crate) fn connection_lost(error: DieselError) -> Error {
     }
 }
 
-/// Closes a connection that no longer answers, or not as it should, so that the server frees what it
-/// may still hold. Marks it as unusable, which is what pools ask for.
+/// Closes a connection that no longer answers, or not as it should, so that the server frees what
+/// it may still hold. Marks it as unusable, which is what pools ask for.
 pub(crate) async fn close(conn: &mut impl Wire) {
     for _ in 0..TRIES {
         // An error is no answer: it comes if this was done, and if it was interrupted.

@@ -27,7 +27,7 @@ pub(crate) trait Statement {
     )]
     fn text(&self) -> Option<Text>;
 
-    /// Whether its row has a number of the client's own, by which the caller recognizes it.
+    /// Returns whether its row has a number of the client's own, by which the caller recognizes it.
     #[cfg(feature = "async")]
     fn is_numbered(&self) -> bool {
         false
@@ -65,8 +65,8 @@ pub(crate) fn keep_signaled(expression: &str) -> String {
     )
 }
 
-/// Goes after it; running it again changes nothing. The copy is separate from that of batches, which
-/// change the variable, too.
+/// Goes after it; running it again changes nothing. The copy is separate from that of batches,
+/// which change the variable, too.
 pub(crate) const END_SIGNALED: &str = "SET character_set_results = \
      COALESCE(@diesel_locks_signaled_results, @@character_set_results), \
      @diesel_locks_signaled_results = NULL";
@@ -74,8 +74,8 @@ pub(crate) const END_SIGNALED: &str = "SET character_set_results = \
 /// The message that stands for NULL.
 pub(crate) const SIGNALED_NULL: &str = "NULL";
 
-/// A batch that fails in its first statement, so that `KILL QUERY` cannot strike between the two: there
-/// is no such savepoint. Not a `SIGNAL`, which MariaDB 10.11 refuses in UTF-16 and UTF-32.
+/// A batch that fails in its first statement, so that `KILL QUERY` cannot strike between the two:
+/// there is no such savepoint. Not a `SIGNAL`, which MariaDB 10.11 refuses in UTF-16 and UTF-32.
 pub(crate) const ANSWERED_BATCH: &str = "RELEASE SAVEPOINT diesel_locks_batch; DO 0";
 
 /// What the server's message contains in every language, and no other message.
@@ -137,12 +137,12 @@ never_cached!(Number<'_>);
 #[cfg(feature = "async")]
 const TIMES: usize = 13;
 
-/// The client's own number, which comes back in the row.
+/// Returns the client's own number, which comes back in the row.
 ///
-/// It is bound many times, so that hardly any statement of a program has as many parameters. After a
-/// prepare that was cancelled, the driver (`mysql_async` 0.36) takes its answer for that of the next
-/// prepare, and then runs the program's statement, an `UPDATE` for example, with the parameters of this
-/// one, unless it finds that their number is wrong.
+/// It is bound many times, so that hardly any statement of a program has as many parameters. After
+/// a prepare that was cancelled, the driver (`mysql_async` 0.36) takes its answer for that of the
+/// next prepare, and then runs the program's statement, an `UPDATE` for example, with the
+/// parameters of this one, unless it finds that their number is wrong.
 #[cfg(feature = "async")]
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "Diesel borrows what is bound")]
 pub(crate) fn push_client_number<'b>(

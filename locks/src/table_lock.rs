@@ -30,8 +30,8 @@ use crate::wire::now;
 ///
 /// `LOCK TABLES` keeps every other connection out: a [`read`](Self::read) lock keeps them from
 /// writing, a [`write`](Self::write) lock from reading and writing. While the lock is held, the
-/// connection itself can use *only* these tables, each under the alias by which it was locked. See the
-/// manuals of [MySQL](https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html) and
+/// connection itself can use *only* these tables, each under the alias by which it was locked. See
+/// the manuals of [MySQL](https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html) and
 /// [MariaDB](https://mariadb.com/docs/server/reference/sql-statements/transactions/lock-tables).
 ///
 /// A `TableLock` is only a description: making or dropping one does nothing.
@@ -60,16 +60,17 @@ use crate::wire::now;
 ///
 /// # Transactions
 ///
-/// The lock is acquired with autocommit off, outside of any transaction, and ended by `UNLOCK TABLES`,
-/// which commits before it unlocks: the order that InnoDB needs. While the lock is held Diesel knows
-/// that a transaction is open, so [`conn.transaction`](diesel::Connection::transaction) makes
-/// savepoints and keeps the tables locked. Tables that the connection has locked before, with `LOCK
-/// TABLES` in plain SQL, are unlocked.
+/// The lock is acquired with autocommit off, outside of any transaction, and ended by `UNLOCK
+/// TABLES`, which commits before it unlocks: the order that InnoDB needs. While the lock is held
+/// Diesel knows that a transaction is open, so
+/// [`conn.transaction`](diesel::Connection::transaction) makes savepoints and keeps the tables
+/// locked. Tables that the connection has locked before, with `LOCK TABLES` in plain SQL, are
+/// unlocked.
 ///
 /// Statements that end a transaction end the protection, too: DDL, `COMMIT`, `BEGIN`, `ROLLBACK`,
 /// `SET autocommit = 1`, `LOCK TABLES`, `UNLOCK TABLES`, `ANALYZE TABLE` and others, even if the
-/// server refuses them. A savepoint at the beginning detects that: nothing more is committed, and the
-/// call fails with [`Error::TransactionEnded`].
+/// server refuses them. A savepoint at the beginning detects that: nothing more is committed, and
+/// the call fails with [`Error::TransactionEnded`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "a `TableLock` is only a description: nothing is locked until it is acquired"]
 pub struct TableLock {
@@ -103,8 +104,8 @@ impl TableLock {
         self
     }
 
-    /// The same as [`read_as`](Self::read_as), against readers and writers: for an `UPDATE` of several
-    /// tables.
+    /// The same as [`read_as`](Self::read_as), against readers and writers: for an `UPDATE` of
+    /// several tables.
     pub fn write_as<Model: LockableTable>(mut self, alias: &str) -> Self {
         self.tables.add_model_as::<Model>(alias, Level::Write);
         self
@@ -135,10 +136,10 @@ impl TableLock {
         self
     }
 
-    /// Sets the maximum time to wait for each table, in whole seconds rounded up, from one second to
-    /// a year: `lock_wait_timeout`, and `innodb_lock_wait_timeout` for what InnoDB locks by itself.
-    /// Without it the session's own are in force: a day on MariaDB and a year on MySQL, unless the
-    /// server is configured otherwise.
+    /// Sets the maximum time to wait for each table, in whole seconds rounded up, from one second
+    /// to a year: `lock_wait_timeout`, and `innodb_lock_wait_timeout` for what InnoDB locks by
+    /// itself. Without it the session's own are in force: a day on MariaDB and a year on MySQL,
+    /// unless the server is configured otherwise.
     ///
     /// They also apply to the body, and are restored afterwards.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -146,7 +147,7 @@ impl TableLock {
         self
     }
 
-    /// The tables, as errors name them.
+    /// Returns the tables, as errors name them.
     fn list(&self) -> TableList<'_> {
         TableList(&self.tables)
     }
@@ -161,14 +162,14 @@ impl TableLock {
     ///
     /// # Errors
     ///
-    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain SQL.
-    ///   That transaction is left as it was.
+    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain
+    ///   SQL, and in Diesel's test transactions. That transaction is left as it was.
     /// - [`Error::Timeout`]: [`blockers`](Self::blockers) lists the connections in the way.
     /// - [`Error::Deadlock`], [`Error::Interrupted`].
     /// - [`Error::NoTables`], [`Error::InvalidName`], [`Error::NoDatabase`].
     /// - [`Error::Unsupported`] if the `LOCK TABLES` privilege is missing, a cluster's strict mode
-    ///   refuses table locks, a proxy refuses several statements in one request, or this is no MySQL
-    ///   connection.
+    ///   refuses table locks, a proxy refuses several statements in one request, or this is no
+    ///   MySQL connection.
     /// - [`Error::ConnectionLost`], and [`Error::Diesel`]: for example an unknown table.
     ///
     /// After an error nothing is locked, and the session is as it was.
@@ -183,8 +184,8 @@ impl TableLock {
         Ok(TableLockGuard::new(conn, held))
     }
 
-    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one, a
-    /// [`MysqlConnection`](diesel::MysqlConnection), or a `Box` of any connection.
+    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one,
+    /// a [`MysqlConnection`](diesel::MysqlConnection), or a `Box` of any connection.
     ///
     /// # Errors
     ///
@@ -222,9 +223,9 @@ impl TableLock {
         Scope::new(conn, held).run(body)
     }
 
-    /// Returns the other connections that hold or wait for metadata locks on these tables: those this
-    /// lock would wait for, and those ahead of it in the queue. Not all of them block it: readers do
-    /// not block a [`read`](Self::read) lock.
+    /// Returns the other connections that hold or wait for metadata locks on these tables: those
+    /// this lock would wait for, and those ahead of it in the queue. Not all of them block it:
+    /// readers do not block a [`read`](Self::read) lock.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
@@ -242,13 +243,13 @@ impl TableLock {
     /// # }
     /// ```
     ///
-    /// They are read from `performance_schema`, on MariaDB if that is switched on and its instrument
-    /// `wait/lock/metadata/sql/mdl` too. Otherwise they are read from MariaDB's plugin
+    /// They are read from `performance_schema`, on MariaDB if that is switched on and its
+    /// instrument `wait/lock/metadata/sql/mdl` too. Otherwise they are read from MariaDB's plugin
     /// `metadata_lock_info`, which lists the connections that hold a lock, and not those that wait.
     ///
-    /// The list may be partial. For a view, only locks on the view itself are listed. The tables that a
-    /// view, a trigger or a foreign key pulls in are not listed. Neither are locks on a whole server or
-    /// database (`FLUSH TABLES WITH READ LOCK`, backups, `DROP DATABASE`).
+    /// The list may be partial. For a view, only locks on the view itself are listed. The tables
+    /// that a view, a trigger or a foreign key pulls in are not listed. Neither are locks on a
+    /// whole server or database (`FLUSH TABLES WITH READ LOCK`, backups, `DROP DATABASE`).
     ///
     /// # Errors
     ///

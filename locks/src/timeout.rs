@@ -28,13 +28,13 @@ impl Timeout {
     }
 }
 
-/// Rounds a timeout for table locks up to what `lock_wait_timeout` takes: whole seconds, from one to
-/// a year.
+/// Rounds a timeout for table locks up to what `lock_wait_timeout` takes: whole seconds, from one
+/// to a year.
 pub(crate) fn table_wait_seconds(timeout: Duration) -> u64 {
     whole_seconds(timeout).clamp(1, LONGEST_TABLE_WAIT)
 }
 
-/// The next whole second, never less than the timeout.
+/// Returns the next whole second, never less than the timeout.
 pub(crate) fn whole_seconds(timeout: Duration) -> u64 {
     timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() > 0))
 }
@@ -62,17 +62,17 @@ impl Wait {
         Self { started: Instant::now(), timeout }
     }
 
-    /// How long the server is to wait at first.
+    /// Returns how long the server is to wait at first.
     pub(crate) fn first(&self) -> Duration {
         self.next(Duration::ZERO)
     }
 
-    /// How long the server is to wait for the rest.
+    /// Returns how long the server is to wait for the rest.
     pub(crate) fn rest(&self) -> Duration {
         self.next(self.started.elapsed())
     }
 
-    /// The rest, as the timeout of another wait.
+    /// Returns the rest, as the timeout of another wait.
     pub(crate) fn remaining(&self) -> Timeout {
         match self.timeout {
             Timeout::After(timeout) => {

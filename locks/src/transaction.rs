@@ -14,8 +14,8 @@ pub(crate) use crate::statement::transaction::Ending;
 use crate::statement::transaction::{Batch, ScopeId};
 use crate::wire::Wire;
 
-/// A savepoint at the beginning of a transaction. It is gone when something has ended the transaction
-/// or the table locks: DDL, `COMMIT`, `BEGIN`, `UNLOCK TABLES`, an InnoDB deadlock.
+/// A savepoint at the beginning of a transaction. It is gone when something has ended the
+/// transaction or the table locks: DDL, `COMMIT`, `BEGIN`, `UNLOCK TABLES`, an InnoDB deadlock.
 ///
 /// No two open scopes use the same name, and the session has a variable with the scope's number, so
 /// that the end of a transaction is never run on another connection.
@@ -45,8 +45,8 @@ impl Sentinel {
         self.id
     }
 
-    /// Ends the transaction by a batch that begins with the release of the savepoint. If that fails,
-    /// by statements that end whatever is open, one by one: nothing is committed then.
+    /// Ends the transaction by a batch that begins with the release of the savepoint. If that
+    /// fails, by statements that end whatever is open, one by one: nothing is committed then.
     pub(crate) async fn end(
         &self,
         ending: Ending,
@@ -95,8 +95,8 @@ impl Sentinel {
         }
     }
 
-    /// Whether the connection is the one on which this sentinel was set, and still is in its scope. If
-    /// the server does not answer, the connection is closed.
+    /// Returns whether the connection is the one on which this sentinel was set, and still is in
+    /// its scope. If the server does not answer, the connection is closed.
     pub(crate) async fn is_on(&self, conn: &mut impl Wire) -> Result<bool, Error> {
         match number(conn, &statements::is_in_scope(self.id)).await {
             Ok(answer) => Ok(answer == Some(1)),

@@ -1,7 +1,8 @@
-//! One request to the server and its answer, on a connection that blocks or is awaited.
+//! One request to the server and its answer, on a blocking connection or is awaited.
 //!
-//! The conversations with the server are written as `async fn`s over [`Wire`], once for both drivers.
-//! On a connection that blocks each step is ready at once, and a conversation is polled a single time.
+//! The conversations with the server are written as `async fn`s over [`Wire`], once for both
+//! drivers. On a blocking connection each step is ready at once, and a conversation is polled a
+//! single time.
 
 #[cfg(feature = "async")]
 mod awaited;
@@ -56,8 +57,8 @@ pub(crate) trait Wire: Send {
     /// Runs a statement that returns no rows: how many it has written, counted as the server does.
     fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize>;
 
-    /// Makes certain that the next answer belongs to the next request, where a driver does not. To be
-    /// called before batches that grant or end something, whose answers have no rows.
+    /// Makes certain that the next answer belongs to the next request, where a driver does not. To
+    /// be called before batches that grant or end something, whose answers have no rows.
     fn in_step(&mut self) -> Self::Step<'_, ()>;
 
     /// Runs statements as text, one after the other.
@@ -75,10 +76,10 @@ pub(crate) trait Wire: Send {
     /// Rolls it back.
     fn roll_back(&mut self) -> Self::Step<'_, ()>;
 
-    /// How many transactions are open as far as Diesel knows, savepoints included.
+    /// Returns how many transactions are open as far as Diesel knows, savepoints included.
     fn depth(&mut self) -> QueryResult<u32>;
 
-    /// Whether the open transaction is one of Diesel's test transactions.
+    /// Returns whether the open transaction is one of Diesel's test transactions.
     fn is_test_transaction(&mut self) -> bool;
 
     /// Makes Diesel know that no transaction is open.
@@ -183,8 +184,8 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any 
     catch_unwind(AssertUnwindSafe(work))
 }
 
-/// Runs what must not unwind at all. The panic's payload is forgotten, since its destructor may panic,
-/// too.
+/// Runs what must not unwind at all. The panic's payload is forgotten, since its destructor may
+/// panic, too.
 pub(crate) fn swallow_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_panic(work).map_err(std::mem::forget).ok()
 }

@@ -1,4 +1,5 @@
-//! The locks on diesel-async's connection, against a real server, built without the C client library.
+//! The locks on diesel-async's connection, against a real server, built without the C client
+//! library.
 // Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

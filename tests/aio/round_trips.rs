@@ -188,3 +188,16 @@ alone! {
         .await;
     }
 }
+
+alone! {
+    async fn keeping_a_lock_alive_costs_one_round_trip_to_begin_and_two_to_end() {
+        let (database, proxy) = (Database::create().await, Proxy::start().await);
+        let conn = database.connect_through(&proxy).await;
+        let guard = LOCK.acquire_owned(Box::new(conn)).await.unwrap();
+        proxy.take();
+        let kept = guard.keep_alive(Duration::from_secs(3_000)).await.unwrap();
+        let (begin, _) = (proxy.take(), kept.release().await.unwrap());
+        let end = proxy.take();
+        assert_eq!((begin.len(), end.len()), (1, 2), "{begin:#?}, {end:#?}");
+    }
+}

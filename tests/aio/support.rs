@@ -21,8 +21,8 @@ pub(crate) use self::polls::{Drop, polled};
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::server::{Admin, is_mysql};
 
-/// The longest time that anything may take that happens at once unless something is wrong. Less than
-/// the minute after which a wait ends by itself.
+/// The longest time that anything may take that happens at once unless something is wrong. Less
+/// than the minute after which a wait ends by itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Checks again and again, within [`PATIENCE`]: the server sends no signal.
@@ -53,7 +53,7 @@ pub(crate) struct Number {
     n: u64,
 }
 
-/// The value of an expression, by a statement that is not cached.
+/// Returns the value of an expression, by a statement that is not cached.
 pub(crate) async fn number(expression: &str, conn: &mut AsyncMysqlConnection) -> QueryResult<u64> {
     let query = diesel::sql_query(format!("SELECT CAST({expression} AS UNSIGNED) AS n"));
     query.get_result::<Number>(conn).await.map(|number| number.n)

@@ -62,8 +62,8 @@ impl Outcome {
     }
 }
 
-/// Raises the counter under the lock on both nodes at the same time. Each transaction also adds a row,
-/// which shows whether it has been committed.
+/// Raises the counter under the lock on both nodes at the same time. Each transaction also adds a
+/// row, which shows whether it has been committed.
 pub(crate) fn raise_on_both(nodes: &[Node; 2], lock: Lock<'static>, sync: &str) -> Outcome {
     execute(&nodes[0], "DELETE FROM orders");
     let before = settled(&nodes[0], sync);
@@ -102,7 +102,7 @@ pub(crate) fn raise_on_both(nodes: &[Node; 2], lock: Lock<'static>, sync: &str) 
     all
 }
 
-/// The counter, once what the other node has committed is here.
+/// Returns the counter, once what the other node has committed is here.
 fn settled(node: &Node, sync: &str) -> i64 {
     let mut conn = node.connect();
     diesel::sql_query(sync).execute(&mut conn).unwrap();

@@ -97,8 +97,8 @@ fn named_locks_are_local_to_each_node_of_a_galera_cluster() {
     a_fence_keeps_holders_on_two_nodes_from_losing_an_update(&nodes);
 }
 
-/// Both nodes grant the lock. Without a fence one overwrites what the other has committed since it has
-/// read.
+/// Both nodes grant the lock. Without a fence one overwrites what the other has committed since it
+/// has read.
 fn a_fence_keeps_holders_on_two_nodes_from_losing_an_update(nodes: &[Node; 2]) {
     const LOCK: Lock = Lock::new("counter");
     const SYNC: &str = "SET wsrep_sync_wait = 1";

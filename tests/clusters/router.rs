@@ -28,13 +28,13 @@ fn router(folder: &Path, server: &Node, sharing: &str) -> Node {
     Node::start(&command, &folder.join("router"), &options, &path)
 }
 
-/// The session at the server, on which the client's statements are run.
+/// Returns the session at the server, on which the client's statements are run.
 fn session(conn: &mut MysqlConnection) -> i64 {
     diesel::select(sql::<BigInt>("CAST(CONNECTION_ID() AS SIGNED)")).get_result(conn).unwrap()
 }
 
-/// The session as a statement sees it that Diesel does not prepare, because a prepared one would keep
-/// the session for this client.
+/// Returns the session as a statement sees it that Diesel does not prepare, because a prepared one
+/// would keep the session for this client.
 fn session_in_text(conn: &mut MysqlConnection) -> i64 {
     conn.batch_execute("DELETE FROM orders WHERE id > 1000000").unwrap();
     conn.batch_execute("INSERT INTO orders VALUES (1000000 + CONNECTION_ID())").unwrap();
@@ -131,8 +131,8 @@ fn a_client_that_disconnects_releases_its_locks(router: &Node, server: &Node) {
     until("the lock is free", || !LOCK.is_held(&mut direct).unwrap());
 }
 
-/// Diesel prepares statements as soon as it connects, and the router does not share a session that has
-/// prepared any.
+/// Diesel prepares statements as soon as it connects, and the router does not share a session that
+/// has prepared any.
 fn no_two_clients_of_diesel_share_a_session(router: &Node) {
     let mut clients = [(); 5].map(|()| router.connect());
     let mut sessions: Vec<_> = clients.iter_mut().map(session_in_text).collect();

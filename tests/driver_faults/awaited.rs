@@ -31,8 +31,8 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(test)
 }
 
-/// The driver gives the answer to the cancelled statement to the next one, here "OK" to what is no SQL.
-/// The connection does not count as broken, so pools hand it on.
+/// The driver gives the answer to the cancelled statement to the next one, here "OK" to what is no
+/// SQL. The connection does not count as broken, so pools hand it on.
 #[test]
 fn a_connection_with_a_cancelled_query_is_broken_or_gives_the_right_answers() {
     run(async {

@@ -1,6 +1,6 @@
-//! Faults of Diesel 2.3 with the C client libraries of MySQL and MariaDB, in plain Diesel, for reports
-//! to those projects. A test fails as long as the fault is there. CONTRIBUTING.md says how to run them
-//! with each library, and how this library works around the faults.
+//! Faults of Diesel 2.3 with the C client libraries of MySQL and MariaDB, in plain Diesel, for
+//! reports to those projects. A test fails as long as the fault is there. CONTRIBUTING.md says how
+//! to run them with each library, and how this library works around the faults.
 // Tests unwrap what they expect, and their names are their documentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -30,9 +30,9 @@ fn connect() -> MysqlConnection {
     MysqlConnection::establish(&url).unwrap()
 }
 
-/// With Oracle's libmysqlclient (9.5.0, 9.7.4) the last insert fails with "Duplicate entry '1'", and is
-/// never sent. Diesel looks at `mysql_stmt_errno` after `mysql_stmt_bind_param`, and this library
-/// keeps the error of the last run until the statement is run again.
+/// With Oracle's libmysqlclient (9.5.0, 9.7.4) the last insert fails with "Duplicate entry '1'",
+/// and is never sent. Diesel looks at `mysql_stmt_errno` after `mysql_stmt_bind_param`, and this
+/// library keeps the error of the last run until the statement is run again.
 #[test]
 fn a_cached_insert_works_again_after_it_has_failed_once() {
     let mut conn = connect();
@@ -55,8 +55,8 @@ fn a_cached_insert_works_again_after_it_has_failed_once() {
 /// With MariaDB Connector/C 3.3 the second call never returns, on MySQL and on MariaDB: the library
 /// waits for the rows of the first one. With Oracle's it works.
 ///
-/// The server reports the name that is too long (error 4163, 3057 or 1059) only after it has begun to
-/// send the answer.
+/// The server reports the name that is too long (error 4163, 3057 or 1059) only after it has begun
+/// to send the answer.
 #[test]
 fn a_cached_select_works_again_after_it_has_failed_while_sending_rows() {
     let (done, answer) = mpsc::channel();

@@ -8,7 +8,7 @@ mod tokens;
 
 use std::path::PathBuf;
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

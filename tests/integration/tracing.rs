@@ -74,7 +74,7 @@ impl Subscriber for Listener {
     fn exit(&self, _: &Id) {}
 }
 
-/// The spans and the events of the closure.
+/// Returns the spans and the events of the closure.
 fn listen(body: impl FnOnce()) -> (Vec<Recorded>, Vec<Recorded>) {
     let listener = Listener::default();
     tracing::subscriber::with_default(listener.clone(), body);

@@ -59,7 +59,7 @@ impl Scene {
         conn
     }
 
-    /// The URL with the database, for diesel-async.
+    /// Returns the URL with the database, for diesel-async.
     pub(crate) fn url_inside(&self) -> String {
         format!("{}/{}", self.url.trim_end_matches('/'), self.database)
     }

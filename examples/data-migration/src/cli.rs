@@ -32,14 +32,14 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// First make the tables, with N pizzerias of which nine in ten have a wrong fee; 1000000 if N is
-    /// left out. Refused if the tables have rows
+    /// First make the tables, with N pizzerias of which nine in ten have a wrong fee; 1000000 if N
+    /// is left out. Refused if the tables have rows
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000",
         value_parser = at_least_one())]
     pub(crate) seed: Option<u32>,
 
-    /// Let another connection write to each table during the repair, and fail unless all of them are
-    /// kept out until the end
+    /// Let another connection write to each table during the repair, and fail unless all of them
+    /// are kept out until the end
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) prove: bool,
 }

@@ -46,7 +46,8 @@ const WRITES: [(&str, Write); 3] = [
 ];
 
 impl Writers {
-    /// Starts the writers, and returns when the server reports that all of them wait for their tables.
+    /// Starts the writers, and returns when the server reports that all of them wait for their
+    /// tables.
     pub(crate) fn start(url: &str, id: i64, conn: &mut MysqlConnection) -> Result<Self, Failure> {
         let writers = WRITES.map(|(table, write)| Writer::start(url, table, write, id));
         let writers = Self(writers.into_iter().collect::<Result<_, _>>()?);
@@ -87,7 +88,7 @@ impl Writers {
         for Writer { table, wrote, .. } in self.0 {
             match wrote.join() {
                 Ok(Ok(wrote)) if wrote >= end => {}
-                Ok(Ok(_)) => return too_late(&format!("`{table}` was written to meanwhile")),
+                Ok(Ok(_)) => return too_late(&format!("`{table}` was written to before the end")),
                 Ok(Err(error)) => return too_late(&format!("writing to `{table}`: {error}")),
                 Err(_) => return too_late(&format!("the writer to `{table}` panicked")),
             }

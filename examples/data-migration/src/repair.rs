@@ -12,7 +12,8 @@ use crate::schema::{Pizzeria, Place, Restaurant, Tariff, pizzerias, places, rest
 
 type Due = <restaurants::seats as Mul<tariffs::cents_per_seat>>::Output;
 
-/// The fee that a pizzeria should have: a subquery about the `pizzerias` row of the query around it.
+/// Returns the fee that a pizzeria should have: a subquery about the `pizzerias` row of the query
+/// around it.
 #[dsl::auto_type]
 fn fee_due() -> _ {
     let due: Due = restaurants::seats * tariffs::cents_per_seat;
@@ -23,7 +24,7 @@ fn fee_due() -> _ {
         .single_value()
 }
 
-/// The pizzerias with a wrong fee, lowest ids first.
+/// Returns the pizzerias with a wrong fee, lowest ids first.
 pub(crate) fn wrong_fees(conn: &mut MysqlConnection, limit: Option<u32>) -> QueryResult<Vec<i64>> {
     pizzerias::table
         .filter(pizzerias::fee_cents.nullable().ne(fee_due()))
@@ -43,8 +44,8 @@ pub(crate) fn repair(
     batch: &[i64],
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    // The lock has begun a transaction, so this is a savepoint in it. The subquery stands only once,
-    // because a statement may use each locked table once.
+    // The lock has begun a transaction, so this is a savepoint in it. The subquery stands only
+    // once, because a statement may use each locked table once.
     let repaired = conn.transaction(|conn| {
         diesel::update(pizzerias::table)
             .filter(pizzerias::restaurant_id.eq_any(batch))

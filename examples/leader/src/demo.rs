@@ -26,7 +26,7 @@ pub(crate) fn demo(server: &str) -> Result<()> {
          CREATE TABLE steps (id INT PRIMARY KEY AUTO_INCREMENT, term BIGINT UNSIGNED NOT NULL)",
     )?;
     diesel_locks::Lock::create_fences(&mut conn)?;
-    // Each replica reaches the server through a network of its own.
+    // Each replica reaches the server through its own network.
     let (before, host, after) = address(&url).ok_or("the URL has no host")?;
     let networks = NAMES.iter().map(|_| Network::to(&host)).collect::<std::io::Result<Vec<_>>>()?;
     let urls = networks.iter().map(|network| format!("{before}{}{after}", network.host()));
@@ -70,7 +70,7 @@ pub(crate) fn demo(server: &str) -> Result<()> {
     report(&mut conn)
 }
 
-/// What comes before the host and port in a URL, these, and what comes after.
+/// Returns what comes before the host and port in a URL, these, and what comes after.
 fn address(url: &str) -> Option<(String, String, String)> {
     let at = url.rfind('@')? + 1;
     let end = url[at..].find('/')? + at;

@@ -1,7 +1,7 @@
 //! Many replicas, of which one leads: `replica.rs` is the one to read.
 //!
-//! `demo` runs five processes, kills the leader's connection, stops its process and cuts its network,
-//! and prints who leads when.
+//! `demo` runs five processes, kills the leader's connection, stops its process and cuts its
+//! network, and prints who leads when.
 
 mod demo;
 mod network;
@@ -14,7 +14,8 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "leader", version, about = "Elects one of many replicas")]
 struct Options {
-    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one there
+    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one
+    /// there
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
 

@@ -32,7 +32,7 @@ pub(crate) fn run(url: &str, name: &str) -> Result<()> {
     }
 }
 
-/// Waits for the lock, and reports each new leader. The lock has a connection of its own.
+/// Waits for the lock, and reports each new leader. The lock has its own connection.
 fn follow(url: &str, conn: &mut MysqlConnection) -> Result<KeptLock<MysqlConnection>> {
     let mut candidate = MysqlConnection::establish(url)?;
     let mut known = None;
@@ -53,7 +53,8 @@ fn follow(url: &str, conn: &mut MysqlConnection) -> Result<KeptLock<MysqlConnect
     }
 }
 
-/// Works in steps. Each is committed only if no later term has begun, whatever this process believes.
+/// Works in steps. Each is committed only if no later term has begun, whatever this process
+/// believes.
 fn lead(
     kept: &KeptLock<MysqlConnection>,
     conn: &mut MysqlConnection,

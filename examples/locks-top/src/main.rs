@@ -1,4 +1,5 @@
-//! Shows the named locks and table locks of a server, their holders and waiters, refreshed every second.
+//! Shows the named locks and table locks of a server, their holders and waiters, refreshed every
+//! second.
 
 mod live;
 mod page;
@@ -24,7 +25,8 @@ use crate::snapshot::Snapshot;
 use crate::table::{Column, Sort};
 use crate::watcher::Watcher;
 
-/// Shows the named locks and table locks of a MySQL or MariaDB server, with their holders and waiters
+/// Shows the named locks and table locks of a MySQL or MariaDB server, with their holders and
+/// waiters
 ///
 /// Tab turns to the tables that are locked against others or waited for. `q`, Esc and Ctrl-C quit.
 /// If the output is not a terminal, everything is printed at each refresh, as plain text.

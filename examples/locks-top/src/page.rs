@@ -69,7 +69,7 @@ impl Tab {
         }
     }
 
-    /// The number of locks, tables or connections, before they are filtered.
+    /// Returns the number of locks, tables or connections, before they are filtered.
     pub(crate) fn count(self, snapshot: &Snapshot) -> usize {
         match self {
             Self::Named => snapshot.locks.len(),
@@ -102,7 +102,7 @@ impl Tab {
         table
     }
 
-    /// The text in place of a table without rows.
+    /// Returns the text in place of a table without rows.
     pub(crate) fn empty(self, snapshot: &Snapshot, choice: &Choice) -> String {
         if self.count(snapshot) > 0 {
             return format!("No row contains {}.", harmless(&choice.filter));

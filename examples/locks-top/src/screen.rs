@@ -219,7 +219,7 @@ impl Screen {
         frame.render_widget(self.keys(), keys);
     }
 
-    /// The error, and the server's warnings.
+    /// Returns the error, and the server's warnings.
     fn messages(&self, width: usize) -> Vec<Line<'static>> {
         let age = self.seen.elapsed().as_secs();
         let stale = match &self.error {
@@ -241,7 +241,7 @@ impl Screen {
         lines(note(&self.snapshot).as_deref(), width, Style::new())
     }
 
-    /// The tabs on the left, and the server on the right if there is room.
+    /// Returns the tabs on the left, and the server on the right if there is room.
     fn tabs(&self, width: usize) -> Line<'static> {
         let mut spans = Vec::new();
         for (index, tab) in Tab::all(&self.snapshot).iter().enumerate() {
@@ -320,7 +320,7 @@ fn details_of(table: &table::Table, index: usize, width: usize) -> Vec<Line<'sta
     let row = &table.rows[index];
     let mut text = Vec::new();
     for (column, cell) in table.columns.iter().zip(&row.cells) {
-        // They have lines of their own.
+        // They have their own lines.
         if !cell.text.is_empty() && *column != Column::Waiters {
             text.push(format!("{}: {}", table.heading(*column), cell.text));
         }
@@ -329,7 +329,7 @@ fn details_of(table: &table::Table, index: usize, width: usize) -> Vec<Line<'sta
     text.iter().flat_map(|text| lines(Some(text), width, Style::new())).collect()
 }
 
-/// The name, and the holder: the second cell, or the third after the mode of a table lock.
+/// Returns the name, and the holder: the second cell, or the third after the mode of a table lock.
 fn identity(row: &table::Row) -> [String; 3] {
     [0, 1, 2].map(|index| row.cells[index].text.clone())
 }

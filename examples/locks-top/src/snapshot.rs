@@ -154,7 +154,8 @@ fn in_order(entries: BTreeMap<String, Entry>) -> Vec<Entry> {
     waited_for.into_iter().chain(others).collect()
 }
 
-/// Returns whether the server lists the waiters of a lock, or otherwise the remedy. Any lock will do.
+/// Returns whether the server lists the waiters of a lock, or otherwise the remedy. Any lock will
+/// do.
 fn lists_waiters(conn: &mut MysqlConnection) -> Result<Result<(), String>, Error> {
     match Lock::new("locks-top").server_wide().waiters(conn) {
         Ok(_) => Ok(Ok(())),

@@ -6,8 +6,8 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text, Unsigned};
 
-/// A lock and a connection that holds it or waits for it. Text comes as bytes, since names need not be
-/// text; what the user may not see is missing.
+/// A lock and a connection that holds it or waits for it. Text comes as bytes, since names need not
+/// be text; what the user may not see is missing.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Row {
     #[diesel(sql_type = Text)]
@@ -48,9 +48,11 @@ macro_rules! all_rows {
 }
 
 /// Each server executes its own comment: MySQL has deprecated its other process list. That list has
-/// more than `threads` (ports; on MariaDB 10.11 prepared statements), but only what the user may see.
+/// more than `threads` (ports; on MariaDB 10.11 prepared statements), but only what the user may
+/// see.
 ///
-/// For a table, the locks that keep others off it are listed, and all of them if a connection waits.
+/// For a table, the locks that keep others off it are listed, and all of them if a connection
+/// waits.
 const PERFORMANCE_SCHEMA: &str = concat!(
     "SELECT IF(locks.OBJECT_TYPE = 'TABLE', 'table', 'named') AS kind, \
      CAST(locks.OBJECT_SCHEMA AS BINARY) AS lock_database, \
@@ -111,8 +113,8 @@ const PLUGIN: &str = concat!(
     all_rows!()
 );
 
-/// Never cached: MariaDB crashes when it runs a prepared statement on the table of a plugin that was
-/// unloaded since (10.11.19 and 11.8).
+/// Never cached: MariaDB crashes when it runs a prepared statement on the table of a plugin that
+/// was unloaded since (10.11.19 and 11.8).
 pub(crate) fn from_performance_schema(conn: &mut MysqlConnection) -> QueryResult<Vec<Row>> {
     diesel::sql_query(PERFORMANCE_SCHEMA).load(conn)
 }

@@ -1,5 +1,5 @@
-//! A table that fits its width: columns that have no room are left out, the least important first, and
-//! long cells are shortened.
+//! A table that fits its width: columns that have no room are left out, the least important first,
+//! and long cells are shortened.
 
 use std::cmp::Ordering;
 
@@ -78,7 +78,7 @@ impl Column {
         }
     }
 
-    /// The width in output that has none.
+    /// Returns the width in output that has none.
     const fn most(self) -> usize {
         match self {
             Self::Statement => 60,
@@ -136,7 +136,7 @@ pub(crate) struct Fitted {
 }
 
 impl Fitted {
-    /// The width below which the column is left out instead.
+    /// Returns the width below which the column is left out instead.
     fn least(self) -> usize {
         match self.column.shorten() {
             Shorten::Never => self.width,

@@ -45,7 +45,8 @@ pub(crate) fn demo_digest(
     let arguments = ["digest", "--hold-at-least", &seconds];
     let workers = Workers::start(processes, &scratch.url(), &arguments, &[])?;
     let (mut sent, mut stood_aside) = (0, 0);
-    // The one that has sent it still holds the lock when all others have ended, and is then stopped.
+    // The one that has sent it still holds the lock when all others have ended, and is then
+    // stopped.
     while sent + stood_aside < processes {
         let Some((number, line)) = workers.next_line() else {
             return Err("a process has failed".into());

@@ -24,7 +24,8 @@ use crate::report::Report;
 #[derive(Debug, Parser)]
 #[command(name = "nightly-job", version, about = "Makes the report of the day, once")]
 struct Options {
-    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one there
+    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one
+    /// there
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
 
@@ -125,7 +126,8 @@ fn digest(url: &str, hold_at_least: u64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs the job. The lock says whether a machine is working now, the table whether the work is done.
+/// Runs the job. The lock says whether a machine is working now, the table whether the work is
+/// done.
 #[with_lock("nightly-report", timeout = patience)]
 fn nightly(
     conn: &mut MysqlConnection,

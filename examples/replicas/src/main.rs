@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[derive(Debug, Parser)]
 #[command(name = "replicas", version, about = "Migrates the database before a service starts")]
 struct Options {
-    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one there
+    /// The database, as `mysql://user:password@host:port/database`; `demo` creates a temporary one
+    /// there
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
 

@@ -1,7 +1,7 @@
 //! A small web service that must not charge a customer twice.
 //!
-//! `POST /customers/{id}/charge` answers 200 if it has charged the customer, 409 if that was done before,
-//! and 503 with `Retry-After` if another request is charging the customer.
+//! `POST /customers/{id}/charge` answers 200 if it has charged the customer, 409 if that was done
+//! before, and 503 with `Retry-After` if another request is charging the customer.
 
 mod charge;
 
@@ -56,8 +56,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn handle(State(pool): State<MysqlPool>, Path(customer_id): Path<i32>) -> Response {
-    // In a task, because the future of a handler is dropped when its client hangs up. The lock would be
-    // released then, between the call of the provider and its record.
+    // In a task, because the future of a handler is dropped when its client hangs up. The lock
+    // would be released then, between the call of the provider and its record.
     let charged = tokio::spawn(async move {
         let mut conn = pool.get().await.map_err(ChargeError::NoConnection)?;
         charge(&mut conn, customer_id).await

@@ -18,7 +18,7 @@ const PER_CUSTOMER: usize = 8;
 /// How often a request for a customer had a status.
 type Answers = BTreeMap<(i32, u16), usize>;
 
-/// The service, with a database of its own.
+/// The service, with its own database.
 struct Service {
     process: Child,
     address: String,
@@ -44,7 +44,7 @@ impl Service {
         Self { process, address, database, admin }
     }
 
-    /// The status, and all that came with it.
+    /// Returns the status, and all that came with it.
     fn charge(address: &str, customer: i32) -> (u16, String) {
         let mut stream = TcpStream::connect(address).unwrap();
         let request = format!(

@@ -22,7 +22,7 @@ pub(super) struct Argument {
 }
 
 impl Argument {
-    /// The one named `conn`, or the only one that looks like a connection.
+    /// Returns the one named `conn`, or the only one that looks like a connection.
     pub(super) fn default_of(signature: &Signature, attribute: &str) -> Result<Self> {
         match bindings(signature).into_iter().find(|(binding, _)| binding.ident == "conn") {
             Some((_, Some(ty))) if is_pool(ty) => Err(pool(ty, signature)),
@@ -31,7 +31,7 @@ impl Argument {
         }
     }
 
-    /// The one of this name, if there is one.
+    /// Returns the one of this name, if there is one.
     pub(super) fn named(name: &Ident, signature: &Signature) -> Result<Option<Self>> {
         let mut bindings = bindings(signature).into_iter();
         let Some((binding, ty)) = bindings.find(|(binding, _)| binding.ident == *name) else {
@@ -80,7 +80,7 @@ fn only_candidate(signature: &Signature, attribute: &str) -> Result<Argument> {
     }
 }
 
-/// The fault of a function without a connection, by the argument that is most like one.
+/// Returns the fault of a function without a connection, by the argument that is most like one.
 fn none(signature: &Signature, inputs: &[&PatType], attribute: &str) -> Error {
     let message = format!(
         "`{}` has no argument named `conn` or of a type like `&mut MysqlConnection`",
@@ -112,7 +112,7 @@ fn none(signature: &Signature, inputs: &[&PatType], attribute: &str) -> Error {
     fault(&signature.ident, message, help)
 }
 
-/// The arguments that may be a connection under an alias.
+/// Returns the arguments that may be a connection under an alias.
 fn guesses<'i>(inputs: &[&'i PatType]) -> Vec<&'i Ident> {
     let borrowed = |input: &&&PatType| mutably_borrowed(&input.ty).is_some_and(may_be_connection);
     let owned = |input: &&&PatType| {

@@ -10,7 +10,7 @@ use crate::diagnostic::{fault, looks_like};
 pub(super) struct Place(Expr);
 
 impl Place {
-    /// The name, if there is nothing else.
+    /// Returns the name, if there is nothing else.
     pub(super) fn name(&self) -> Option<&Ident> {
         as_name(&self.0)
     }
@@ -46,7 +46,7 @@ pub(super) fn checked(given: &Expr, signature: &Signature) -> Result<Place> {
     Err(fault(given, message, looks_like(with_argument(signature))))
 }
 
-/// The expression without parentheses, and without the invisible ones around `$conn:expr`.
+/// Returns the expression without parentheses, and without the invisible ones around `$conn:expr`.
 fn unwrapped(expression: &Expr) -> &Expr {
     match expression {
         Expr::Paren(inner) => unwrapped(&inner.expr),
@@ -65,7 +65,7 @@ fn is_place(expression: &Expr) -> bool {
     }
 }
 
-/// A literal, a constant, or a place.
+/// Returns a literal, a constant, or a place.
 fn is_index(expression: &Expr) -> bool {
     match unwrapped(expression) {
         Expr::Lit(_) | Expr::Path(_) => true,
@@ -74,7 +74,7 @@ fn is_index(expression: &Expr) -> bool {
     }
 }
 
-/// The function's signature with the connection as an argument.
+/// Returns the function's signature with the connection as an argument.
 fn with_argument(signature: &Signature) -> String {
     let conn = "conn: &mut MysqlConnection";
     let receiver = match signature.inputs.first() {

@@ -42,7 +42,7 @@ impl ToTokens for Model {
     }
 }
 
-/// The type in the table's module. If there is none, the compiler marks the user's path.
+/// Returns the type in the table's module. If there is none, the compiler marks the user's path.
 fn table_type(module: &Path) -> TokenStream {
     let end = module.segments.last().map_or_else(Span::call_site, |name| name.ident.span());
     let table = Ident::new("table", Span::call_site().located_at(end));

@@ -65,7 +65,7 @@ impl LockArgs {
         }
     }
 
-    /// The tokens that begin a transaction, if any: the option, or the key of the tables.
+    /// Returns the tokens that begin a transaction, if any: the option, or the key of the tables.
     pub(super) fn transaction(&self) -> Option<(Kind, &Ident)> {
         match self {
             Self::Named(args) => args.transaction.as_ref().map(|flag| (Kind::Lock, flag)),
@@ -94,7 +94,7 @@ fn inner(kind: Kind, attribute: &Attribute, faults: &mut Faults) -> Result<LockA
     }
 }
 
-/// The message for an attribute without arguments.
+/// Returns the message for an attribute without arguments.
 fn nothing_given(kind: Kind) -> (&'static str, String) {
     match kind {
         Kind::Lock => ("the lock has no name", looks_like(with_lock::FORM)),

@@ -72,8 +72,8 @@ impl LockArgs {
     }
 }
 
-/// The connection of each lock. The function's arguments are searched once, so that a missing
-/// connection is reported once.
+/// Returns the connection of each lock. The function's arguments are searched once, so that a
+/// missing connection is reported once.
 fn connections(
     stacked: &[Stacked],
     signature: &Signature,

@@ -87,8 +87,8 @@ impl CheckedLock {
         })
     }
 
-    /// The function's future is all that there is to be dropped, so the connection is borrowed for as
-    /// long as the body runs, and the body gets a reborrow under its name.
+    /// The function's future is all that there is to be dropped, so the connection is borrowed for
+    /// as long as the body runs, and the body gets a reborrow under its name.
     fn expanded_awaited(
         &self,
         output: &Type,

@@ -148,7 +148,8 @@ impl Args {
         }
     }
 
-    /// Whether a flag comes next, and not an argument that begins like one: `transaction.id`.
+    /// Returns whether a flag comes next, and not an argument that begins like one:
+    /// `transaction.id`.
     fn is_flag(&mut self, input: ParseStream<'_>) -> bool {
         let ahead = input.fork();
         let name = ahead.call(Ident::parse_any);
@@ -162,7 +163,7 @@ fn is_option(input: ParseStream<'_>) -> bool {
         || is_key_of(input, &["in_database", "fenced_in", "if_busy", "hold_at_least"])
 }
 
-/// The right form of a name that is not a literal.
+/// Returns the right form of a name that is not a literal.
 fn as_literal(name: &Expr) -> String {
     match name {
         Expr::Path(path) => {
@@ -180,7 +181,7 @@ fn as_literal(name: &Expr) -> String {
 }
 
 impl FormatArgument {
-    /// A name that stands alone.
+    /// Returns a name that stands alone.
     pub(super) fn word(&self) -> Option<&Ident> {
         match &self.value {
             Expr::Path(path) => path.path.get_ident(),

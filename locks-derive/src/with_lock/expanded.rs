@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use super::checked::{Database, Fencing, Name, NamedLock, Wait};
 
 impl NamedLock {
-    /// The lock, as an expression.
+    /// Returns the lock, as an expression.
     pub(crate) fn expanded(&self) -> TokenStream {
         let root = &self.root;
         let site = Span::mixed_site();
@@ -59,7 +59,7 @@ impl NamedLock {
         }
     }
 
-    /// The value that the function returns without waiting for the lock.
+    /// Returns the value that the function returns without waiting for the lock.
     pub(crate) fn if_busy(&self) -> Option<&Expr> {
         match &self.wait {
             Wait::None(if_busy) => Some(if_busy),

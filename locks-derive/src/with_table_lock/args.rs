@@ -75,7 +75,7 @@ impl Args {
         Err(unknown(&key, "option", &valid, FORM))
     }
 
-    /// The key of a list of tables, for faults of the whole attribute.
+    /// Returns the key of a list of tables, for faults of the whole attribute.
     pub(crate) fn key(&self) -> Option<&Ident> {
         [&self.read, &self.write].into_iter().flatten().map(|level| &level.key).next()
     }

@@ -7,7 +7,7 @@ use super::args::{Source, Table};
 use super::checked::TableLock;
 
 impl TableLock {
-    /// The lock, as an expression.
+    /// Returns the lock, as an expression.
     pub(crate) fn expanded(&self) -> TokenStream {
         let root = &self.root;
         let read = self.read.iter().map(|table| table.expanded("read"));
@@ -20,7 +20,8 @@ impl TableLock {
 }
 
 impl Table {
-    /// The call that adds the table: `.read::<Model>()`, `.write_table_as("table", "alias")`.
+    /// Returns the call that adds the table: `.read::<Model>()`, `.write_table_as("table",
+    /// "alias")`.
     fn expanded(&self, level: &str) -> TokenStream {
         let Self { source, alias } = self;
         let site = Span::mixed_site();

@@ -1,8 +1,8 @@
 //! What the attributes of a plain `fn` expand to.
 //!
 //! A function's body uses the connection under its own name and type, so nothing here borrows it
-//! while the body runs: what is held is a token, and a panic of the body is caught until the lock has
-//! ended.
+//! while the body runs: what is held is a token, and a panic of the body is caught until the lock
+//! has ended.
 
 use std::panic::resume_unwind;
 use std::thread;

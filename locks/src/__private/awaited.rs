@@ -43,7 +43,7 @@ impl<Conn: AwaitedConnection + ?Sized> AwaitedPlace for Conn {
 #[diagnostic::on_unimplemented(
     message = "an `async fn` cannot wait for a lock on `{Self}`: it is not an `AsyncMysqlConnection`",
     label = "not an `AsyncMysqlConnection`, and does not dereference to one",
-    note = "for a connection that blocks, put the attribute on a plain `fn`, and call that with the runtime's \
+    note = "for a blocking connection, put the attribute on a plain `fn`, and call that with the runtime's \
             function for blocking code, such as `tokio::task::spawn_blocking`"
 )]
 pub trait AwaitedConnection {
@@ -185,15 +185,15 @@ trying! {
     try_acquire_and_begin: try_hold_and_begin, What::Transaction;
 }
 
-/// How to end what is held after a body, of whatever type its result is. It keeps functions, so that
-/// only [`held`] asks for the trait: a function that returns something else gets one message.
+/// How to end what is held after a body, of whatever type its result is. It keeps functions, so
+/// that only [`held`] asks for the trait: a function that returns something else gets one message.
 #[derive(Debug)]
 pub struct End<R> {
     succeeded: fn(&R) -> bool,
     failed: fn(Error) -> R,
 }
 
-/// What is held, and how to end it; otherwise what the function returns.
+/// Returns what is held, and how to end it; otherwise what the function returns.
 pub fn held<R: Fallible, H>(held: Result<H, Error>) -> Result<(H, End<R>), R> {
     match held {
         Ok(held) => Ok((held, End { succeeded: R::succeeded, failed: R::failed })),

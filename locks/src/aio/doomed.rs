@@ -7,8 +7,8 @@ use diesel_async::AsyncMysqlConnection;
 
 use crate::wire::{close_at_once, swallow_panic};
 
-/// A connection in the middle of a conversation, or with a lock. If it is dropped, no one is left to
-/// wait for an answer.
+/// A connection in the middle of a conversation, or with a lock. If it is dropped, no one is left
+/// to wait for an answer.
 pub(crate) struct Doomed<Conn: DerefMut<Target = AsyncMysqlConnection>> {
     /// Taken when it is spared.
     conn: Option<Conn>,
@@ -38,14 +38,14 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> Drop for Doomed<Conn> {
     }
 }
 
-/// How often the server is told to end a statement.
+/// How often the server is asked to end a statement.
 const TRIES: u32 = 10;
 
-/// Ends the statement that the server may be running, over another connection. While it runs, the server
-/// reads nothing else; and it may be waiting for a lock, in a query of the caller's too.
+/// Ends the statement that the server may be running, over another connection. While it runs, the
+/// server reads nothing else; and it may be waiting for a lock, in a query of the caller's too.
 ///
-/// Repeated until the connection is gone, which is an error: a `KILL QUERY` that comes before the server
-/// has read the statement has no effect, and the statement would then wait to its timeout.
+/// Repeated until the connection is gone, which is an error: a `KILL QUERY` that comes before the
+/// server has read the statement has no effect, and the statement would then wait to its timeout.
 fn end_statement(conn: &AsyncMysqlConnection) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let token = conn.cancel_token();

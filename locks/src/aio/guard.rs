@@ -83,8 +83,8 @@ macro_rules! guard {
 guard! {
     /// A named lock that is held, and the connection that holds it.
     ///
-    /// The guard dereferences to the connection: `&mut guard` is what diesel-async's queries take, and a
-    /// guard that owns its connection is itself an `AsyncConnection`, for example for the
+    /// The guard dereferences to the connection: `&mut guard` is what diesel-async's queries take,
+    /// and a guard that owns its connection is itself an `AsyncConnection`, for example for the
     /// `AsyncMigrationHarness`.
     ///
     /// **Dropping it closes the connection**, which releases the lock in a few milliseconds: see
@@ -116,7 +116,7 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
     ///
     /// # Errors
     ///
-    /// The same as [`LockGuard::release`](crate::Error#variant.NotHeld) of a connection that blocks:
+    /// The same as [`LockGuard::release`](crate::Error#variant.NotHeld) of a blocking connection:
     /// [`Error::NotHeld`] if this connection no longer held the lock, [`Error::ConnectionLost`],
     /// [`Error::Interrupted`] or [`Error::Diesel`]. After an error the lock is not held, either; a
     /// connection that the guard owned is dropped.
@@ -125,8 +125,8 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
         self.end(Ending::Commit).await
     }
 
-    /// Keeps the lock beyond the guard: until [`Lock::release`](super::Lock::release), or the end of
-    /// the connection. Returns the connection.
+    /// Keeps the lock beyond the guard: until [`Lock::release`](super::Lock::release), or the end
+    /// of the connection. Returns the connection.
     pub fn leak(self) -> Conn {
         self.conn.spare()
     }
@@ -186,7 +186,8 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> LockGuard<Conn> {
 impl<Conn: DerefMut<Target = AsyncMysqlConnection>> TableLockGuard<Conn> {
     /// Commits, unlocks the tables, restores the session, and returns the connection.
     ///
-    /// Two round trips. The name is that of `django_mysql`'s `TableLock.release`, which commits too.
+    /// Two round trips. The name is that of `django_mysql`'s `TableLock.release`, which commits
+    /// too.
     ///
     /// # Errors
     ///
@@ -211,7 +212,8 @@ impl<Conn: DerefMut<Target = AsyncMysqlConnection>> TableLockGuard<Conn> {
     /// # Errors
     ///
     /// [`Error::TransactionEnded`] if something under the lock has ended the transaction: what was
-    /// written before that moment may be committed. [`Error::ConnectionLost`]: nothing is committed.
+    /// written before that moment may be committed. [`Error::ConnectionLost`]: nothing is
+    /// committed.
     pub async fn rollback(self) -> Result<Conn, Error> {
         self.end(Ending::RollBack).await
     }

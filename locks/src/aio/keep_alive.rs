@@ -25,16 +25,17 @@ impl<Conn> LockGuard<Conn>
 where
     Conn: DerefMut<Target = AsyncMysqlConnection> + Send + 'static,
 {
-    /// Keeps the lock alive: a task of the tokio runtime asks the server each interval whether the lock
-    /// is still held.
+    /// Keeps the lock alive: a task of the tokio runtime asks the server each interval whether the
+    /// lock is still held.
     ///
-    /// Meanwhile the connection is used by that task alone, so the work is done on others. The session's
+    /// Until then only that task uses the connection, so the work is done on others. The session's
     /// own `wait_timeout` is set to the next whole second above the interval plus
-    /// [`KeptLock::GRACE`], and put back at the end. So a holder whose process is stopped, whose runtime
-    /// is blocked or whose network is cut loses the lock within that time, instead of the server's eight
-    /// hours.
+    /// [`KeptLock::GRACE`], and put back at the end. So a holder whose process is stopped, whose
+    /// runtime is blocked or whose network is cut loses the lock within that time, instead of the
+    /// server's eight hours.
     ///
-    /// One round trip each interval. An interval shorter than 10 milliseconds is one of 10.
+    /// One round trip each interval, one to begin and two to end. An interval shorter than 10
+    /// milliseconds is one of 10.
     ///
     /// ```no_run
     /// # use diesel_async::AsyncMysqlConnection;
@@ -52,9 +53,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::ConnectionLost`], [`Error::Interrupted`] or [`Error::Diesel`] if `wait_timeout` cannot be
-    /// set, and [`Error::Unsupported`] outside of a tokio runtime. The lock is released then, and the
-    /// connection is dropped.
+    /// [`Error::ConnectionLost`], [`Error::Interrupted`] or [`Error::Diesel`] if `wait_timeout`
+    /// cannot be set, and [`Error::Unsupported`] outside of a tokio runtime. The lock is released
+    /// then, and the connection is dropped.
     pub async fn keep_alive(mut self, every: Duration) -> Result<KeptLock<Conn>, Error> {
         let every = every.max(SHORTEST);
         let idle = idle_seconds(every);
@@ -94,21 +95,22 @@ pub struct KeptLock<Conn> {
 type Wish<Conn> = oneshot::Sender<Result<Conn, Error>>;
 
 impl<Conn> KeptLock<Conn> {
-    /// How much longer than the interval the server waits for the next query before it frees the lock,
-    /// at least: 5 seconds.
+    /// How much longer than the interval the server waits for the next query before it frees the
+    /// lock, at least: 5 seconds.
     pub const GRACE: Duration = lease::GRACE;
 
     /// Returns whether the lock is held, without asking the server.
     ///
-    /// It is false as soon as the task has learned of a loss, and before the server can have freed the
-    /// lock because it has heard nothing. It stays false then. It is true for up to one interval after a
-    /// connection was killed at the server.
+    /// It is false as soon as the task has learned of a loss, and before the server can have freed
+    /// the lock because it has heard nothing. It stays false then. It is true for up to one
+    /// interval after a connection was killed at the server.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.shared.lock().is_held()
     }
 
-    /// Waits until the lock is lost, or for this long: returns whether it is lost. May be cancelled.
+    /// Waits until the lock is lost, or for this long: returns whether it is lost. May be
+    /// cancelled.
     pub async fn wait_until_lost(&self, timeout: Duration) -> bool {
         let until = Instant::now().checked_add(timeout);
         loop {
@@ -134,12 +136,12 @@ impl<Conn> KeptLock<Conn> {
         self.held.fencing_token()
     }
 
-    /// Runs the body in a transaction on another connection, which is committed only if no later holder
-    /// of the fenced lock has begun.
+    /// Runs the body in a transaction on another connection, which is committed only if no later
+    /// holder of the fenced lock has begun.
     ///
-    /// The connection must be one to the same server, or to the same cluster. During the transaction its
-    /// `wait_timeout` is that of the lock's own connection. A body that sends nothing for as long as
-    /// [`GRACE`](Self::GRACE) may lose its connection.
+    /// The connection must be one to the same server, or to the same cluster. During the
+    /// transaction its `wait_timeout` is that of the lock's own connection. A body that sends
+    /// nothing for as long as [`GRACE`](Self::GRACE) may lose its connection.
     ///
     /// # Errors
     ///
@@ -174,8 +176,9 @@ impl<Conn> KeptLock<Conn> {
     ///
     /// # Errors
     ///
-    /// The same as [`LockGuard::release`]. Where the server does not answer, [`Error::ConnectionLost`]
-    /// after [`GRACE`](Self::GRACE), or once the server must have freed the lock if that is later.
+    /// The same as [`LockGuard::release`]. Where the server does not answer,
+    /// [`Error::ConnectionLost`] after [`GRACE`](Self::GRACE), or once the server must have freed
+    /// the lock if that is later.
     pub async fn release(mut self) -> Result<Conn, Error> {
         let (wish, released) = oneshot::channel();
         if let Some(release) = self.release.take() {
@@ -216,7 +219,7 @@ struct Shared {
 }
 
 struct State {
-    /// The server does not free the lock before, unless it is told to.
+    /// The server does not free the lock before, unless it is asked to.
     held_until: Instant,
     is_lost: bool,
 }

@@ -19,8 +19,8 @@ use crate::lock::{Holder, Waiter};
 
 /// A named lock: the same as [`Lock`](crate::Lock), for an [`AsyncMysqlConnection`].
 ///
-/// Both describe the same lock of the server, and convert into each other, so that the blocking and the
-/// async half of a program can share it:
+/// Both describe the same lock of the server, and convert into each other, so that the blocking and
+/// the async half of a program can share it:
 ///
 /// ```no_run
 /// use diesel_async::AsyncMysqlConnection;
@@ -99,15 +99,15 @@ impl<'n> Lock<'n> {
         Self(self.0.shortened())
     }
 
-    /// The same as [`Lock::hold_at_least`](crate::Lock::hold_at_least). If a future is dropped while it
-    /// waits for the rest of the time, the connection [is closed](crate::aio#cancellation), and the
-    /// lock may be released before that time is over.
+    /// The same as [`Lock::hold_at_least`](crate::Lock::hold_at_least). If a future is dropped
+    /// while it waits for the rest of the time, the connection [is
+    /// closed](crate::aio#cancellation), and the lock may be released before that time is over.
     pub const fn hold_at_least(self, time: Duration) -> Self {
         Self(self.0.hold_at_least(time))
     }
 
-    /// The same as [`Lock::fenced`](crate::Lock::fenced). Acquiring a fenced lock costs three more round
-    /// trips.
+    /// The same as [`Lock::fenced`](crate::Lock::fenced). Acquiring a fenced lock costs three more
+    /// round trips.
     pub const fn fenced(self) -> Self {
         Self(self.0.fenced())
     }
@@ -123,8 +123,8 @@ impl<'n> Lock<'n> {
     /// # Errors
     ///
     /// [`Error::InTransaction`] inside an open transaction, which `CREATE TABLE` would commit.
-    /// [`Error::NoDatabase`], [`Error::ConnectionLost`], or [`Error::Diesel`] if the table cannot be
-    /// created.
+    /// [`Error::NoDatabase`], [`Error::Unsupported`], [`Error::ConnectionLost`], or
+    /// [`Error::Diesel`] if the table cannot be created.
     pub async fn create_fences(conn: &mut AsyncMysqlConnection) -> Result<(), Error> {
         let mut conn = Doomed::new(conn);
         let created = create_fences(&mut *conn).await;
@@ -132,13 +132,14 @@ impl<'n> Lock<'n> {
         created
     }
 
-    /// Acquires the lock, waiting up to the timeout. Dropping the guard, or the future of this call,
-    /// [closes the connection](crate::aio#cancellation).
+    /// Acquires the lock, waiting up to the timeout. Dropping the guard, or the future of this
+    /// call, [closes the connection](crate::aio#cancellation).
     ///
     /// One round trip if the lock is free and the timeout is in whole seconds. The first use on a
     /// connection prepares the statement, which is one more.
     ///
-    /// A wait of more than 60 seconds asks again each minute, and goes to the end of the queue then.
+    /// A wait of more than 60 seconds asks again each minute, and goes to the end of the queue
+    /// then.
     ///
     /// # Errors
     ///
@@ -169,8 +170,8 @@ impl<'n> Lock<'n> {
         self.try_hold(conn).await.map_err(|(error, _)| error)
     }
 
-    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one, or a
-    /// `Box`. Such a guard can be moved into a task, and is itself an `AsyncConnection`.
+    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one,
+    /// or a `Box`. Such a guard can be moved into a task, and is itself an `AsyncConnection`.
     ///
     /// Dropping the guard drops the connection, which costs the pool a new one: `release` it.
     ///
@@ -187,8 +188,9 @@ impl<'n> Lock<'n> {
         self.hold(conn).await.map_err(|(error, conn)| AcquireOwnedError::new(error, conn))
     }
 
-    /// The same as [`try_acquire`](Self::try_acquire), for a guard that owns its connection. If another
-    /// connection holds the lock, the connection is dropped: a pooled one goes back to its pool.
+    /// The same as [`try_acquire`](Self::try_acquire), for a guard that owns its connection. If
+    /// another connection holds the lock, the connection is dropped: a pooled one goes back to its
+    /// pool.
     ///
     /// # Errors
     ///
@@ -203,14 +205,15 @@ impl<'n> Lock<'n> {
         self.try_hold(conn).await.map_err(|(error, conn)| AcquireOwnedError::new(error, conn))
     }
 
-    /// Runs the body under the lock. The lock is released when the body returns, by an error too. If
-    /// the future is dropped, or the body panics, the connection [is closed](crate::aio#cancellation).
+    /// Runs the body under the lock. The lock is released when the body returns, by an error too.
+    /// If the future is dropped, or the body panics, the connection [is
+    /// closed](crate::aio#cancellation).
     ///
     /// # Errors
     ///
     /// If the body fails, its error is returned. Otherwise the errors are those of
-    /// [`acquire`](Self::acquire) and [`LockGuard::release`]: if the lock was no longer held at the end
-    /// of the body, its work was not exclusive, and [`Error::NotHeld`] is returned.
+    /// [`acquire`](Self::acquire) and [`LockGuard::release`]: if the lock was no longer held at the
+    /// end of the body, its work was not exclusive, and [`Error::NotHeld`] is returned.
     pub async fn with<T, E>(
         &self,
         conn: &mut AsyncMysqlConnection,
@@ -258,21 +261,23 @@ impl<'n> Lock<'n> {
     }
 
     /// Runs the body in a transaction under the lock: acquires the lock, begins, runs the body,
-    /// commits or rolls back, and only then releases the lock, so that the next holder sees what was
-    /// committed. If the future is dropped, or the body panics, the connection [is
+    /// commits or rolls back, and only then releases the lock, so that the next holder sees what
+    /// was committed. If the future is dropped, or the body panics, the connection [is
     /// closed](crate::aio#cancellation), and nothing is committed.
     ///
-    /// Five round trips without those of the body. Transactions inside the body become savepoints, as
-    /// Diesel does it. In one of Diesel's test transactions the transaction itself is a savepoint.
+    /// Five round trips without those of the body. Transactions inside the body become savepoints,
+    /// as Diesel does it. In one of Diesel's test transactions the transaction itself is a
+    /// savepoint.
     ///
     /// # Errors
     ///
-    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain SQL:
-    ///   the lock would be released before its commit. Also if the body leaves a transaction open;
-    ///   everything is rolled back then.
+    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain
+    ///   SQL: the lock would be released before its commit. Also if the body leaves a transaction
+    ///   open; everything is rolled back then.
     /// - [`Error::TransactionEnded`] if the body succeeds, but ended the transaction itself.
     /// - [`Error::NotHeld`] if the lock was lost before the end; it says whether the work was
     ///   committed.
+    /// - [`Error::Superseded`] if the lock is [fenced](Self::fenced), and a later holder has begun.
     /// - [`Error::Unsupported`] if a proxy refuses several statements in one request.
     /// - Otherwise the same as [`with`](Self::with).
     pub async fn transaction<T, E>(
@@ -298,8 +303,8 @@ impl<'n> Lock<'n> {
     /// # Errors
     ///
     /// [`Error::NotHeld`] if this connection does not hold it. [`Error::InvalidName`],
-    /// [`Error::NoDatabase`], [`Error::Interrupted`], [`Error::ConnectionLost`] or [`Error::Diesel`].
-    /// The prefix is the connection's database now.
+    /// [`Error::NoDatabase`], [`Error::Interrupted`], [`Error::Unsupported`],
+    /// [`Error::ConnectionLost`] or [`Error::Diesel`]. The prefix is the connection's database now.
     pub async fn release(&self, conn: &mut AsyncMysqlConnection) -> Result<(), Error> {
         let mut conn = Doomed::new(conn);
         let released = release(&self.0, &mut *conn).await;
@@ -307,8 +312,8 @@ impl<'n> Lock<'n> {
         released
     }
 
-    /// Releases every named lock of this connection, whether acquired by this library or not. Returns
-    /// the number of locks, re-entries included.
+    /// Releases every named lock of this connection, whether acquired by this library or not.
+    /// Returns the number of locks, re-entries included.
     ///
     /// # Errors
     ///
@@ -327,14 +332,14 @@ impl<'n> Lock<'n> {
     /// # Errors
     ///
     /// [`Error::InvalidName`] for a name that [`acquire`](Self::acquire) refuses too,
-    /// [`Error::NoDatabase`], [`Error::Interrupted`], [`Error::ConnectionLost`] or
-    /// [`Error::Diesel`].
+    /// [`Error::NoDatabase`], [`Error::Interrupted`], [`Error::Unsupported`],
+    /// [`Error::ConnectionLost`] or [`Error::Diesel`].
     pub async fn is_held(&self, conn: &mut AsyncMysqlConnection) -> Result<bool, Error> {
         Ok(self.holding_connection_id(conn).await?.is_some())
     }
 
-    /// Returns the ID of the connection that holds the lock: its `CONNECTION_ID()`, which is also its
-    /// ID in the process list.
+    /// Returns the ID of the connection that holds the lock: its `CONNECTION_ID()`, which is also
+    /// its ID in the process list.
     ///
     /// One round trip.
     ///
@@ -351,8 +356,8 @@ impl<'n> Lock<'n> {
         resolved.map(|(_, holder)| holder)
     }
 
-    /// Returns the connection that holds the lock, and what it is doing, as far as this user may see:
-    /// with the `PROCESS` privilege, connections of other users, too.
+    /// Returns the connection that holds the lock, and what it is doing, as far as this user may
+    /// see: with the `PROCESS` privilege, connections of other users, too.
     ///
     /// # Errors
     ///
@@ -366,15 +371,15 @@ impl<'n> Lock<'n> {
 
     /// Returns the connections that wait for the lock, the longest wait first.
     ///
-    /// They are read from `performance_schema`, which needs the `SELECT` privilege on it. On MariaDB it
-    /// must be switched on, and so must its instrument `wait/lock/metadata/sql/mdl`.
+    /// They are read from `performance_schema`, which needs the `SELECT` privilege on it. On
+    /// MariaDB it must be switched on, and so must its instrument `wait/lock/metadata/sql/mdl`.
     ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] if the server does not expose this information, if the user lacks the
     /// privilege, or while a table lock is held; the message says what to do. On MariaDB also for a
-    /// full name of more than 64 characters, since it lists no more of a name. Otherwise the same as
-    /// [`is_held`](Self::is_held).
+    /// full name of more than 64 characters, since it lists no more of a name. Otherwise the same
+    /// as [`is_held`](Self::is_held).
     pub async fn waiters(&self, conn: &mut AsyncMysqlConnection) -> Result<Vec<Waiter>, Error> {
         let mut conn = Doomed::new(conn);
         let waiters = waiters(&self.0, &mut *conn).await;
@@ -382,13 +387,13 @@ impl<'n> Lock<'n> {
         waiters
     }
 
-    /// Returns the held locks of the connection's database whose names begin with `prefix`, each with
-    /// the ID of the connection that holds it. Names are without the database. The prefix is not a
-    /// pattern. An empty prefix finds all.
+    /// Returns the held locks of the connection's database whose names begin with `prefix`, each
+    /// with the ID of the connection that holds it. Names are without the database. The prefix is
+    /// not a pattern. An empty prefix finds all.
     ///
     /// They are read from `performance_schema.metadata_locks` on MySQL, and on MariaDB from
-    /// `information_schema.METADATA_LOCK_INFO`, which belongs to the plugin `metadata_lock_info`. What
-    /// each server lists, and how, is described at the blocking `Lock::held_with_prefix`.
+    /// `information_schema.METADATA_LOCK_INFO`, which belongs to the plugin `metadata_lock_info`.
+    /// What each server lists, and how, is described at the blocking `Lock::held_with_prefix`.
     ///
     /// # Errors
     ///

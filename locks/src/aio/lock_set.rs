@@ -108,8 +108,8 @@ impl LockSet {
     ///
     /// - [`Error::Timeout`] if another connection held one of the locks until the timeout. It names
     ///   that lock and its holder.
-    /// - [`Error::Deadlock`] if this connection held another lock before, for which the holder of one
-    ///   of these waits.
+    /// - [`Error::Deadlock`] if this connection held another lock before, for which the holder of
+    ///   one of these waits.
     /// - [`Error::NoNames`] if the set is empty.
     /// - Otherwise the same as [`Lock::acquire`].
     ///
@@ -166,8 +166,8 @@ impl LockSet {
         self.try_hold(conn).await.map_err(|(error, conn)| AcquireOwnedError::new(error, conn))
     }
 
-    /// Runs the body under the locks. They are released when the body returns, by an error too. If the
-    /// future is dropped, or the body panics, the connection [is
+    /// Runs the body under the locks. They are released when the body returns, by an error too. If
+    /// the future is dropped, or the body panics, the connection [is
     /// closed](crate::aio#cancellation).
     ///
     /// # Errors

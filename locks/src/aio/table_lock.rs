@@ -14,8 +14,8 @@ use crate::lockable::{LockableTable, TableName};
 use crate::table_lock::blockers::{Blocker, blockers};
 use crate::table_lock::session::hold;
 
-/// Locks on whole tables, with the one transaction in which their rows are read and written: the same
-/// as [`TableLock`](crate::TableLock), for an [`AsyncMysqlConnection`].
+/// Locks on whole tables, with the one transaction in which their rows are read and written: the
+/// same as [`TableLock`](crate::TableLock), for an [`AsyncMysqlConnection`].
 ///
 /// ```no_run
 /// use diesel::prelude::*;
@@ -107,15 +107,15 @@ impl TableLock {
         Self(self.0.timeout(timeout))
     }
 
-    /// Locks the tables, waiting up to the timeout for each. Dropping the guard, or the future of this
-    /// call, [closes the connection](crate::aio#cancellation).
+    /// Locks the tables, waiting up to the timeout for each. Dropping the guard, or the future of
+    /// this call, [closes the connection](crate::aio#cancellation).
     ///
     /// Two round trips, however many tables.
     ///
     /// # Errors
     ///
-    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain SQL.
-    ///   That transaction is left as it was.
+    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain
+    ///   SQL. That transaction is left as it was.
     /// - [`Error::Timeout`]: [`blockers`](Self::blockers) lists the connections in the way.
     /// - [`Error::Deadlock`], [`Error::Interrupted`].
     /// - [`Error::NoTables`], [`Error::InvalidName`], [`Error::NoDatabase`].
@@ -131,8 +131,8 @@ impl TableLock {
         self.hold(conn).await.map_err(|(error, _)| error)
     }
 
-    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one, or a
-    /// `Box`.
+    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one,
+    /// or a `Box`.
     ///
     /// # Errors
     ///
@@ -147,9 +147,9 @@ impl TableLock {
         self.hold(conn).await.map_err(|(error, conn)| AcquireOwnedError::new(error, conn))
     }
 
-    /// Runs the body while the tables are locked: commits if it returns `Ok`, rolls back if it returns
-    /// an error, and always unlocks. If the future is dropped, or the body panics, the connection [is
-    /// closed](crate::aio#cancellation).
+    /// Runs the body while the tables are locked: commits if it returns `Ok`, rolls back if it
+    /// returns an error, and always unlocks. If the future is dropped, or the body panics, the
+    /// connection [is closed](crate::aio#cancellation).
     ///
     /// # Errors
     ///

@@ -11,9 +11,9 @@ use super::Error;
 /// The error returned by `acquire_owned`. It hands the connection back to the caller.
 ///
 /// It passes through `?` into `anyhow::Error`, `eyre::Report`, `Box<dyn Error + Send + Sync>`, an
-/// enum with `#[from] AcquireOwnedError<…>`, [`Error`] and [`diesel::result::Error`]. The connection
-/// lives as long as this error does, so a pooled one goes back to its pool only when the error is
-/// dropped or converted into one of the last two.
+/// enum with `#[from] AcquireOwnedError<…>`, [`Error`] and [`diesel::result::Error`]. The
+/// connection lives as long as this error does, so a pooled one goes back to its pool only when the
+/// error is dropped or converted into one of the last two.
 pub struct AcquireOwnedError<Conn>(
     /// Boxed, because Clippy warns of every function that returns a large error.
     Box<Failed<Conn>>,

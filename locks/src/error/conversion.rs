@@ -5,8 +5,8 @@ use diesel::result::Error as DieselError;
 /// An error type that can carry the error of a lock: every type that implements
 /// `From<diesel::result::Error>`, the same as for Diesel's own transactions.
 ///
-/// It is `From<diesel::result::Error>` under another name, whose compile error says what to do. Neither
-/// implement it nor name it: a generic function requires `E: From<diesel::result::Error>`.
+/// It is `From<diesel::result::Error>` under another name, whose compile error says what to do.
+/// Neither implement it nor name it: a generic function requires `E: From<diesel::result::Error>`.
 ///
 /// ```
 /// use diesel::MysqlConnection;

@@ -12,9 +12,9 @@ impl Lock<'_> {
     /// Acquires the lock, waiting up to the timeout. Dropping the guard releases it immediately.
     ///
     /// One round trip if the lock is free and the timeout is in whole seconds. The first use on a
-    /// connection prepares the statement, which is one more. In another database than that of the last
-    /// acquisition in this process it is three more, unless [`in_database`](Self::in_database) names
-    /// it.
+    /// connection prepares the statement, which is one more. In another database than that of the
+    /// last acquisition in this process it is three more, unless [`in_database`](Self::in_database)
+    /// names it.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
@@ -66,9 +66,9 @@ impl Lock<'_> {
         Ok(held.map(|held| LockGuard::new(conn, held)))
     }
 
-    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one, a
-    /// [`MysqlConnection`], or a `Box` of any connection. Such a guard can be moved into a thread or
-    /// kept in a struct, and releases the lock before the connection goes back to its pool.
+    /// The same as [`acquire`](Self::acquire), for a guard that owns its connection: a pooled one,
+    /// a [`MysqlConnection`], or a `Box` of any connection. Such a guard can be moved into a thread
+    /// or kept in a struct, and releases the lock before the connection goes back to its pool.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;

@@ -1,4 +1,5 @@
-//! Fencing: a token that grows with every holder, and transactions that only the last holder commits.
+//! Fencing: a token that grows with every holder, and transactions that only the last holder
+//! commits.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -36,15 +37,15 @@ impl<'n> Lock<'n> {
     /// holder has begun.
     ///
     /// A lock alone cannot promise that its holder is the only one for as long as it works: a
-    /// connection can be lost while the holder does not notice, and in a cluster each node grants the
-    /// lock. A fenced transaction writes the row of its token first. If another connection has drawn a
-    /// later token, the transaction fails with [`Error::Superseded`] and nothing is committed; a draw
-    /// waits for the transactions of earlier holders. [`LockGuard::fencing_token`] returns the token
-    /// for systems other than the database.
+    /// connection can be lost while the holder does not notice, and in a cluster each node grants
+    /// the lock. A fenced transaction writes the row of its token first. If another connection has
+    /// drawn a later token, the transaction fails with [`Error::Superseded`] and nothing is
+    /// committed; a draw waits for the transactions of earlier holders.
+    /// [`LockGuard::fencing_token`] returns the token for systems other than the database.
     ///
     /// The tokens are in the table `diesel_locks_fences` of the lock's database:
-    /// [`create_fences`](Self::create_fences) creates it, or a migration. They grow across restarts,
-    /// and as long as no row is deleted.
+    /// [`create_fences`](Self::create_fences) creates it, or a migration. They grow across
+    /// restarts, and as long as no row is deleted.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
@@ -61,15 +62,16 @@ impl<'n> Lock<'n> {
     ///
     /// Acquiring costs three more round trips, and the same errors as without the fence, and these:
     ///
-    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain SQL or
-    ///   is one of Diesel's test transactions: the token has to be committed by itself.
-    /// - [`Error::Timeout`], if the transaction of an earlier holder is still open at the timeout. For
-    ///   this wait the rest of the timeout is rounded up to whole seconds.
+    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain
+    ///   SQL or is one of Diesel's test transactions: the token has to be committed by itself.
+    /// - [`Error::Timeout`], if the transaction of an earlier holder is still open at the timeout.
+    ///   For this wait the rest of the timeout is rounded up to whole seconds.
     /// - [`Error::Unsupported`], if the table is missing, or the user lacks `SELECT`, `INSERT` or
     ///   `UPDATE` on it.
     ///
-    /// A fenced lock is re-entrant as any other, but each acquisition draws a new token, on the same
-    /// connection too. It supersedes those before it: pass the guard on instead of acquiring again.
+    /// A fenced lock is re-entrant as any other, but each acquisition draws a new token, on the
+    /// same connection too. It supersedes those before it: pass the guard on instead of acquiring
+    /// again.
     ///
     /// [`LockGuard::fencing_token`]: super::LockGuard::fencing_token
     pub const fn fenced(mut self) -> Self {
@@ -78,7 +80,7 @@ impl<'n> Lock<'n> {
     }
 
     /// The same as [`fenced`](Self::fenced), with the table in this database: for
-    /// [`server_wide`](Self::server_wide) locks, which have none of their own.
+    /// [`server_wide`](Self::server_wide) locks, which have none.
     ///
     /// All programs that use the lock must name the same database.
     ///
@@ -111,8 +113,8 @@ impl<'n> Lock<'n> {
     /// # Errors
     ///
     /// [`Error::InTransaction`] inside an open transaction, which `CREATE TABLE` would commit.
-    /// [`Error::NoDatabase`], [`Error::Unsupported`], [`Error::ConnectionLost`], or [`Error::Diesel`]
-    /// if the table cannot be created.
+    /// [`Error::NoDatabase`], [`Error::Unsupported`], [`Error::ConnectionLost`], or
+    /// [`Error::Diesel`] if the table cannot be created.
     #[cfg(feature = "mysql")]
     pub fn create_fences<Conn>(conn: &mut Conn) -> Result<(), Error>
     where
@@ -141,7 +143,7 @@ impl<'n> Lock<'n> {
         refuse_open(conn)
     }
 
-    /// The database with the tokens of a lock that was acquired under this name.
+    /// Returns the database with the tokens of a lock that was acquired under this name.
     fn fences_of(&self, name: &FullName) -> String {
         match self.fencing {
             Fencing::InDatabase(database) => database,

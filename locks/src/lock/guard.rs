@@ -14,9 +14,9 @@ use crate::wire::{abandon_on_panic, now};
 
 /// A named lock that is held, or a [set](crate::LockSet) of them, and the connection that holds it.
 ///
-/// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping it
-/// releases the lock immediately, with one round trip, in a panic too. Errors are ignored on drop, so
-/// call [`release`](Self::release) if you need to know that the work was exclusive.
+/// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping
+/// it releases the lock immediately, with one round trip, in a panic too. Errors are ignored on
+/// drop, so call [`release`](Self::release) if you need to know that the work was exclusive.
 ///
 /// `LockGuard<&mut C>` and `LockGuard<Box<C>>` dereference to `C`, a guard that owns a pooled
 /// connection or a [`MysqlConnection`] to that.
@@ -40,16 +40,16 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     /// # Errors
     ///
     /// [`Error::NotHeld`] if this connection no longer held the lock, or one of the set: it was
-    /// released in another way, or lost with a connection that was closed and opened again. [`Error::ConnectionLost`],
-    /// [`Error::Interrupted`] or [`Error::Diesel`]. After an error the lock is not held, either; a
-    /// connection that the guard owned is dropped.
+    /// released in another way, or lost with a connection that was closed and opened again.
+    /// [`Error::ConnectionLost`], [`Error::Interrupted`] or [`Error::Diesel`]. After an error the
+    /// lock is not held, either; a connection that the guard owned is dropped.
     pub fn release(self) -> Result<Conn, Error> {
         // A named lock is released either way.
         self.0.end(Ending::Commit)
     }
 
-    /// Keeps the lock beyond the guard: until [`Lock::release`](crate::Lock::release), or the end of
-    /// the connection. Returns the connection. The locks of a set are then released one by one.
+    /// Keeps the lock beyond the guard: until [`Lock::release`](crate::Lock::release), or the end
+    /// of the connection. Returns the connection. The locks of a set are then released one by one.
     pub fn leak(self) -> Conn {
         self.0.leak()
     }
@@ -84,7 +84,8 @@ impl<Conn: LockConnection> LockGuard<Conn> {
     /// # Errors
     ///
     /// The same as [`Lock::transaction`](crate::Lock::transaction), except that the lock is neither
-    /// acquired nor released: [`Error::Superseded`] if the lock is fenced and a later holder has begun.
+    /// acquired nor released: [`Error::Superseded`] if the lock is fenced and a later holder has
+    /// begun.
     pub fn transaction<T, E>(
         &mut self,
         body: impl FnOnce(&mut Conn::Target) -> Result<T, E>,

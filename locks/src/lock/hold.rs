@@ -55,7 +55,7 @@ async fn wait_and_draw(
     }
 }
 
-/// The error for a lock that was not free in time.
+/// Returns the error for a lock that was not free in time.
 pub(super) fn timed_out(name: &FullName, timeout: Timeout, holder: Option<u64>) -> Error {
     Error::Timeout {
         lock: name.to_string(),

@@ -54,7 +54,8 @@ impl Lock<'_> {
         now(resolve(self, mysql(conn)?)).map(|(_, holder)| holder)
     }
 
-    /// Returns the connection that holds the lock, and what it is doing, as far as this user may see.
+    /// Returns the connection that holds the lock, and what it is doing, as far as this user may
+    /// see.
     ///
     /// For a connection that belongs to another user, only the ID is available unless you have the
     /// `PROCESS` privilege. If the lock is held, this costs two round trips more than
@@ -83,16 +84,16 @@ impl Lock<'_> {
 
     /// Returns the connections that wait for the lock, the longest wait first.
     ///
-    /// They are read from `performance_schema`, which needs the `SELECT` privilege on it. On MariaDB
-    /// it must be switched on, and so must its instrument `wait/lock/metadata/sql/mdl`. When the lock
-    /// becomes free, the servers wake one of the waiters, not always the first.
+    /// They are read from `performance_schema`, which needs the `SELECT` privilege on it. On
+    /// MariaDB it must be switched on, and so must its instrument `wait/lock/metadata/sql/mdl`.
+    /// When the lock becomes free, the servers wake one of the waiters, not always the first.
     ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] if the server does not expose this information, if the user lacks the
     /// privilege, or while a table lock is held; the message says what to do. On MariaDB also for a
-    /// full name of more than 64 characters, since it lists no more of a name. Otherwise the same as
-    /// [`is_held`](Self::is_held).
+    /// full name of more than 64 characters, since it lists no more of a name. Otherwise the same
+    /// as [`is_held`](Self::is_held).
     pub fn waiters<Conn>(&self, conn: &mut Conn) -> Result<Vec<Waiter>, Error>
     where
         Conn: LockConnection + ?Sized,
@@ -100,9 +101,9 @@ impl Lock<'_> {
         now(waiters(self, mysql(conn)?))
     }
 
-    /// Returns the held locks of the connection's database whose names begin with `prefix`, each with
-    /// the ID of the connection that holds it. Names are without the database. The prefix is not a
-    /// pattern: `%`, `_` and `\\` mean themselves. An empty prefix finds all.
+    /// Returns the held locks of the connection's database whose names begin with `prefix`, each
+    /// with the ID of the connection that holds it. Names are without the database. The prefix is
+    /// not a pattern: `%`, `_` and `\\` mean themselves. An empty prefix finds all.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
@@ -121,19 +122,20 @@ impl Lock<'_> {
     /// privilege on `performance_schema.*`. On MariaDB they are read from
     /// `information_schema.METADATA_LOCK_INFO`. Every user may read this table, but it belongs to a
     /// plugin that an administrator loads once, with `INSTALL SONAME 'metadata_lock_info'`. Without
-    /// the plugin they are read from `performance_schema`, if that is switched on and its instrument
-    /// `wait/lock/metadata/sql/mdl` too. Leave the plugin loaded: MariaDB (seen on 10.11.19 and 11.8)
-    /// crashes if it is unloaded during a query.
+    /// the plugin they are read from `performance_schema`, if that is switched on and its
+    /// instrument `wait/lock/metadata/sql/mdl` too. Leave the plugin loaded: MariaDB (seen on
+    /// 10.11.19 and 11.8) crashes if it is unloaded during a query.
     ///
     /// # What is listed
     ///
-    /// - MySQL lists names in lower case, whatever case they were acquired in: `Invoice-7` is found by
-    ///   `invoice-` and `INVOICE-`, and listed as `invoice-7`. MariaDB keeps the case, and it matters.
+    /// - MySQL lists names in lower case, whatever case they were acquired in: `Invoice-7` is found
+    ///   by `invoice-` and `INVOICE-`, and listed as `invoice-7`. MariaDB keeps the case, and it
+    ///   matters.
     /// - A [`server_wide`](Self::server_wide) lock is listed only if its name happens to begin with
     ///   the database and a dot.
-    /// - A [`shortened`](Self::shortened) lock is listed as the server knows it: the rest of the first
-    ///   23 characters, a `-` and the digits. It is not listed if the database alone has more than 22
-    ///   characters.
+    /// - A [`shortened`](Self::shortened) lock is listed as the server knows it: the rest of the
+    ///   first 23 characters, a `-` and the digits. It is not listed if the database alone has more
+    ///   than 22 characters.
     /// - MariaDB lists the first 64 characters of a full name, so longer ones are cut, and one or
     ///   several `?` for characters outside of the Basic Multilingual Plane.
     ///
@@ -213,7 +215,7 @@ pub(crate) async fn held_with_prefix(
     Ok(held)
 }
 
-/// The database, and the locks. A connection that has just ended has no ID any more.
+/// Returns the database, and the locks. A connection that has just ended has no ID any more.
 fn read_held(rows: Vec<HeldRow>) -> (Option<String>, BTreeMap<String, u64>) {
     let mut here = None;
     let mut held = BTreeMap::new();
@@ -226,7 +228,7 @@ fn read_held(rows: Vec<HeldRow>) -> (Option<String>, BTreeMap<String, u64>) {
     (here, held)
 }
 
-/// Whether a server that holds such a lock lists it by its name.
+/// Returns whether a server that holds such a lock lists it by its name.
 fn is_listed(name: &str) -> bool {
     name.chars().count() <= LISTED && name.chars().all(|c| c <= '\u{ffff}')
 }

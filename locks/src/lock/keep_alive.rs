@@ -27,9 +27,9 @@ const DROP: Duration = Duration::from_secs(1);
 impl<Conn: LockConnection + Send + 'static> LockGuard<Conn> {
     /// Keeps the lock alive: a thread asks the server each interval whether the lock is still held.
     ///
-    /// Meanwhile the connection is used by that thread alone, so the work is done on others; the guard
-    /// must own its connection. The queries keep the server from closing the connection as idle. The
-    /// session's own `wait_timeout` is set to the next whole second above the interval plus
+    /// Until then only that thread uses the connection, so the work is done on others; the guard
+    /// must own its connection. The queries keep the server from closing the connection as idle.
+    /// The session's own `wait_timeout` is set to the next whole second above the interval plus
     /// [`KeptLock::GRACE`], and put back at the end. So a holder whose process is stopped or whose
     /// network is cut loses the lock within that time, instead of the server's eight hours.
     ///
@@ -51,9 +51,9 @@ impl<Conn: LockConnection + Send + 'static> LockGuard<Conn> {
     ///
     /// # Errors
     ///
-    /// [`Error::ConnectionLost`], [`Error::Interrupted`] or [`Error::Diesel`] if `wait_timeout` cannot be
-    /// set, and [`Error::Unsupported`] if the system starts no thread. The lock is released then, and
-    /// the connection is dropped.
+    /// [`Error::ConnectionLost`], [`Error::Interrupted`] or [`Error::Diesel`] if `wait_timeout`
+    /// cannot be set, and [`Error::Unsupported`] if the system starts no thread. The lock is
+    /// released then, and the connection is dropped.
     pub fn keep_alive(self, every: Duration) -> Result<KeptLock<Conn>, Error> {
         let every = every.max(SHORTEST);
         let idle = idle_seconds(every);
@@ -88,9 +88,9 @@ impl<Conn: LockConnection + Send + 'static> LockGuard<Conn> {
 
 /// A named lock that a thread keeps alive: see [`LockGuard::keep_alive`].
 ///
-/// Dropping it releases the lock. A drop waits for that one second at most; where the server does not
-/// answer, the thread and the connection end when the operating system gives the connection up, which
-/// may take minutes.
+/// Dropping it releases the lock. A drop waits for that one second at most; where the server does
+/// not answer, the thread and the connection end when the operating system gives the connection up,
+/// which may take minutes.
 #[must_use = "dropping it releases the lock immediately: `let _kept = …` keeps it"]
 #[clippy::has_significant_drop]
 pub struct KeptLock<Conn: LockConnection> {
@@ -102,16 +102,16 @@ pub struct KeptLock<Conn: LockConnection> {
 }
 
 impl<Conn: LockConnection> KeptLock<Conn> {
-    /// How much longer than the interval the server waits for the next query before it frees the lock,
-    /// at least: 5 seconds.
+    /// How much longer than the interval the server waits for the next query before it frees the
+    /// lock, at least: 5 seconds.
     pub const GRACE: Duration = lease::GRACE;
 
     /// Returns whether the lock is held, without asking the server.
     ///
-    /// It is false as soon as the thread has learned of a loss, and before the server can have freed the
-    /// lock because it has heard nothing: a process that was stopped sees it as soon as it goes on. It
-    /// stays false then. It is true for up to one interval after a connection was killed at the
-    /// server. Time during which the whole machine is suspended may not count: a
+    /// It is false as soon as the thread has learned of a loss, and before the server can have
+    /// freed the lock because it has heard nothing: a process that was stopped sees it as soon as
+    /// it goes on. It stays false then. It is true for up to one interval after a connection was
+    /// killed at the server. Time during which the whole machine is suspended may not count: a
     /// [fenced](crate::Lock::fenced) lock makes such a holder's transactions fail.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -142,14 +142,14 @@ impl<Conn: LockConnection> KeptLock<Conn> {
         self.held.fencing_token()
     }
 
-    /// Runs the body in a transaction on another connection, which is committed only if no later holder
-    /// of the fenced lock has begun.
+    /// Runs the body in a transaction on another connection, which is committed only if no later
+    /// holder of the fenced lock has begun.
     ///
-    /// The connection must be one to the same server, or to the same cluster. Its default database does
-    /// not matter. During the transaction its `wait_timeout` is that of the lock's own connection: a
-    /// later holder waits for an open transaction, so one whose process is stopped or whose network is
-    /// cut has to end, too. A body that sends nothing for as long as [`GRACE`](Self::GRACE) may lose its
-    /// connection.
+    /// The connection must be one to the same server, or to the same cluster. Its default database
+    /// does not matter. During the transaction its `wait_timeout` is that of the lock's own
+    /// connection: a later holder waits for an open transaction, so one whose process is stopped or
+    /// whose network is cut has to end, too. A body that sends nothing for as long as
+    /// [`GRACE`](Self::GRACE) may lose its connection.
     ///
     /// # Errors
     ///
@@ -181,9 +181,10 @@ impl<Conn: LockConnection> KeptLock<Conn> {
     ///
     /// # Errors
     ///
-    /// The same as [`LockGuard::release`]. Where the server does not answer, [`Error::ConnectionLost`]
-    /// after [`GRACE`](Self::GRACE), or once the server must have freed the lock if that is later; the
-    /// thread and the connection end when the operating system gives the connection up.
+    /// The same as [`LockGuard::release`]. Where the server does not answer,
+    /// [`Error::ConnectionLost`] after [`GRACE`](Self::GRACE), or once the server must have freed
+    /// the lock if that is later; the thread and the connection end when the operating system gives
+    /// the connection up.
     pub fn release(self) -> Result<Conn, Error> {
         let mut state = self.shared.lock();
         let answer = Instant::now() + Self::GRACE + self.held.minimum_rest().min(A_YEAR);
@@ -232,7 +233,7 @@ struct Shared<Conn> {
 
 struct State<Conn> {
     wish: Wish,
-    /// The server does not free the lock before, unless it is told to.
+    /// The server does not free the lock before, unless it is asked to.
     held_until: Instant,
     is_lost: bool,
     has_ended: bool,
@@ -367,8 +368,8 @@ fn ask<Conn: LockConnection>(scope: &mut Scope<Conn, HeldLock>) -> Result<bool, 
     abandon_on_panic(mysql(conn)?, |conn| now(held.is_still_held(conn)))
 }
 
-/// The session is restored before the lock is released: the connection may go back to a pool even if
-/// that fails.
+/// The session is restored before the lock is released: the connection may go back to a pool even
+/// if that fails.
 fn end<Conn: LockConnection>(
     mut scope: Scope<Conn, HeldLock>,
     ending: Ending,

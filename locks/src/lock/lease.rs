@@ -19,12 +19,13 @@ pub(crate) const AGAIN: Duration = Duration::from_millis(500);
 /// The longest `wait_timeout` that the servers take, in seconds: a year.
 const LONGEST_IDLE: u64 = 31_536_000;
 
-/// The `wait_timeout` for an interval: the next whole second above it and the grace.
+/// Returns the `wait_timeout` for an interval: the next whole second above it and the grace.
 pub(crate) fn idle_seconds(every: Duration) -> u64 {
     every.saturating_add(GRACE).as_secs().saturating_add(1).min(LONGEST_IDLE)
 }
 
-/// How long after a query the server cannot have freed the lock. A part in a thousand less than
+/// Returns how long after a query the server cannot have freed the lock. A part in a thousand less
+/// than
 /// `wait_timeout`, and a quarter of a second, since the server's clock may run faster.
 pub(crate) fn lease(idle: u64) -> Duration {
     let idle = Duration::from_secs(idle);

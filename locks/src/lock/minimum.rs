@@ -23,7 +23,7 @@ impl Minimum {
         Self { since: Instant::now(), at_least }
     }
 
-    /// What is left of it.
+    /// Returns what is left of it.
     pub(super) fn rest(&self) -> Duration {
         self.at_least.saturating_sub(self.since.elapsed())
     }

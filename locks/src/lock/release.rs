@@ -37,11 +37,11 @@ impl Lock<'_> {
         abandon_on_panic(mysql(conn)?, |conn| now(release(self, conn)))
     }
 
-    /// Releases every named lock of this connection, whether acquired by this library or not. Returns
-    /// the number of locks, re-entries included.
+    /// Releases every named lock of this connection, whether acquired by this library or not.
+    /// Returns the number of locks, re-entries included.
     ///
-    /// For connections that other code may have left locks on, such as one that was just taken from a
-    /// pool: r2d2 calls no customizer when a connection comes back to it. Two round trips.
+    /// For connections that other code may have left locks on, such as one that was just taken from
+    /// a pool: r2d2 calls no customizer when a connection comes back to it. Two round trips.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ enum Names {
 }
 
 impl HeldLock {
-    /// A lock that was acquired just now.
+    /// Returns a lock that was acquired just now.
     pub(super) fn one(name: FullName, at_least: Duration) -> Self {
         Self { names: Names::One(name), minimum: Minimum::start(at_least), fence: None }
     }
@@ -87,7 +87,7 @@ impl HeldLock {
         Self { fence: Some(fence), ..self }
     }
 
-    /// How long its release waits.
+    /// Returns how long its release waits.
     pub(crate) fn minimum_rest(&self) -> Duration {
         self.minimum.rest()
     }
@@ -104,7 +104,7 @@ impl HeldLock {
         }
     }
 
-    /// A set that was acquired just now.
+    /// Returns a set that was acquired just now.
     pub(super) fn set(names: Vec<FullName>, at_least: Duration) -> Self {
         let minimum = Minimum::start(at_least);
         let text = list(&names);
@@ -249,7 +249,7 @@ fn not_held(lock: &str, committed: Option<bool>) -> Error {
     Error::NotHeld { lock: lock.to_owned(), committed }
 }
 
-/// Whether the connection held the lock until now.
+/// Returns whether the connection held the lock until now.
 pub(super) async fn release_once(name: &FullName, conn: &mut impl Wire) -> Result<bool, Error> {
     let error = match conn.call(&Release::new(name)).await {
         Ok(was_held) => return Ok(was_held),

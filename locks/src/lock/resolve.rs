@@ -8,7 +8,7 @@ use crate::statement::named::{Inspect, InspectRow};
 use crate::wire::Wire;
 
 impl Lock<'_> {
-    /// The full name, if the connection's database is the one that was seen last.
+    /// Returns the full name, if the connection's database is the one that was seen last.
     pub(super) fn guess(&self) -> Result<FullName, Error> {
         refuse_unusable(self.name)?;
         Ok(match self.prefix {
@@ -21,7 +21,7 @@ impl Lock<'_> {
         })
     }
 
-    /// The full name for the database that the server named, if the guess was another.
+    /// Returns the full name for the database that the server named, if the guess was another.
     pub(super) fn correct(
         &self,
         guess: &FullName,
@@ -80,7 +80,7 @@ async fn run(
     }
 }
 
-/// The full name, and the connection that holds the lock.
+/// Returns the full name, and the connection that holds the lock.
 pub(crate) async fn resolve(
     lock: &Lock<'_>,
     conn: &mut impl Wire,

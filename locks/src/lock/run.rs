@@ -11,14 +11,15 @@ use crate::scope::Scope;
 use crate::wire::{abandon_on_panic, now};
 
 impl Lock<'_> {
-    /// Runs the body under the lock. The lock is released when the body returns, by an error too, or
-    /// panics.
+    /// Runs the body under the lock. The lock is released when the body returns, by an error too,
+    /// or panics.
     ///
     /// # Errors
     ///
     /// If the body fails, its error is returned. Otherwise the errors are those of
-    /// [`acquire`](Self::acquire) and [`LockGuard::release`](super::LockGuard::release): if the lock was no longer held at the
-    /// end of the body, its work was not exclusive, and [`Error::NotHeld`] is returned.
+    /// [`acquire`](Self::acquire) and [`LockGuard::release`](super::LockGuard::release): if the
+    /// lock was no longer held at the end of the body, its work was not exclusive, and
+    /// [`Error::NotHeld`] is returned.
     pub fn with<Conn, T, E>(
         &self,
         conn: &mut Conn,
@@ -54,19 +55,20 @@ impl Lock<'_> {
     }
 
     /// Runs the body in a transaction under the lock: acquires the lock, begins, runs the body,
-    /// commits or rolls back, and only then releases the lock, so that the next holder sees what was
-    /// committed.
+    /// commits or rolls back, and only then releases the lock, so that the next holder sees what
+    /// was committed.
     ///
     /// Eight round trips without those of the body. Transactions inside the body become savepoints,
-    /// as Diesel does it. In one of Diesel's test transactions the transaction itself is a savepoint.
-    /// Diesel's instrumentation sees the transaction begin, and its end only as a query. Tables that
-    /// were locked before with `LOCK TABLES` in plain SQL are unlocked, as by every `BEGIN`.
+    /// as Diesel does it. In one of Diesel's test transactions the transaction itself is a
+    /// savepoint. Diesel's instrumentation sees the transaction begin, and its end only as a query.
+    /// Tables that were locked before with `LOCK TABLES` in plain SQL are unlocked, as by every
+    /// `BEGIN`.
     ///
     /// # Errors
     ///
-    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain SQL:
-    ///   the lock would be released before its commit. Also if the body leaves a transaction open;
-    ///   everything is rolled back then.
+    /// - [`Error::InTransaction`] inside an open transaction, even one that was begun with plain
+    ///   SQL: the lock would be released before its commit. Also if the body leaves a transaction
+    ///   open; everything is rolled back then.
     /// - [`Error::Superseded`] if the lock is [fenced](Self::fenced), and a later holder has begun.
     /// - [`Error::Superseded`] if the lock is [fenced](Self::fenced), and a later holder has begun.
     /// - [`Error::TransactionEnded`] if the body succeeds, but ended the transaction itself.

@@ -38,22 +38,22 @@ use crate::timeout::Timeout;
 /// }
 /// ```
 ///
-/// The timeout is for all of them together. While the connection waits for one of them, it holds those
-/// that come before it in the order.
+/// The timeout is for all of them together. While the connection waits for one of them, it holds
+/// those that come before it in the order.
 ///
 /// # Deadlocks
 ///
-/// The order is that of the names in lower case, as MySQL compares them, and then that of their bytes.
-/// It makes deadlocks impossible among connections that acquire all of their locks by one set each. A
-/// connection that holds another lock when it acquires a set can take part in one; the server then ends
-/// one of the waits with [`Error::Deadlock`](crate::Error::Deadlock).
+/// The order is that of the names in lower case, as MySQL compares them, and then that of their
+/// bytes. It makes deadlocks impossible among connections that acquire all of their locks by one
+/// set each. A connection that holds another lock when it acquires a set can take part in one; the
+/// server then ends one of the waits with [`Error::Deadlock`](crate::Error::Deadlock).
 ///
 /// # Names
 ///
-/// A name that is given twice counts once. Names that the server takes for one lock, such as `A` and
-/// `a` on MySQL, may both be in a set; the lock is re-entrant. For [`shortened`](Self::shortened) locks
-/// the order is that of the full names, so other programs should not name them by what the server makes
-/// of these.
+/// A name that is given twice counts once. Names that the server takes for one lock, such as `A`
+/// and `a` on MySQL, may both be in a set; the lock is re-entrant. For
+/// [`shortened`](Self::shortened) locks the order is that of the full names, so other programs
+/// should not name them by what the server makes of these.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a `LockSet` is only a description: nothing is locked until it is acquired"]
 pub struct LockSet {
@@ -133,7 +133,8 @@ impl LockSet {
         self
     }
 
-    /// Holds the locks for at least this long after they were acquired: see [`Lock::hold_at_least`].
+    /// Holds the locks for at least this long after they were acquired: see
+    /// [`Lock::hold_at_least`].
     pub const fn hold_at_least(mut self, time: Duration) -> Self {
         self.at_least = time;
         self
@@ -154,7 +155,7 @@ impl LockSet {
         matches!(self.prefix, Prefix::CurrentDatabase)
     }
 
-    /// The connection's database, if that is in the full name.
+    /// Returns the connection's database, if that is in the full name.
     fn database_of(&self, full: &FullName, name: &str) -> Option<String> {
         let database = full.as_str().strip_suffix(name)?.strip_suffix('.')?;
         self.is_in_current_database().then(|| database.to_owned())

@@ -91,8 +91,9 @@ pub(super) async fn wait_for<W: Wire>(
     }
 }
 
-/// Whether a statement that acquired nothing called `GET_LOCK` at all. If it was prepared in another
-/// database than the one it checks, it did not. MariaDB answers in the same way if the wait was killed.
+/// Returns whether a statement that acquired nothing called `GET_LOCK` at all. If it was prepared
+/// in another database than the one it checks, it did not. MariaDB answers in the same way if the
+/// wait was killed.
 ///
 /// The same statement shows it, for a lock that no other connection uses.
 async fn was_called(acquire: &Acquire<'_>, this: u64, conn: &mut impl Wire) -> Result<bool, Error> {

@@ -27,7 +27,7 @@ impl TableName {
         &self.table
     }
 
-    /// The name in Diesel's SQL for it, which is the only way that Diesel gives it.
+    /// Returns the name in Diesel's SQL for it, which is the only way that Diesel gives it.
     pub(super) fn from_sql(sql: &str) -> Option<Self> {
         let (first, rest) = identifier(sql)?;
         if rest.is_empty() {
@@ -47,7 +47,7 @@ impl TableName {
         Ok(sql.finish())
     }
 
-    /// The part that no server would refuse clearly, and why.
+    /// Returns the part that no server would refuse clearly, and why.
     pub(super) fn fault(&self) -> Option<(&str, &'static str)> {
         let mut names = self.database.iter().chain([&self.table]);
         names.find_map(|name| name_fault(name).map(|reason| (name.as_str(), reason)))

@@ -19,7 +19,8 @@ pub(crate) struct TableReference {
 }
 
 impl TableReference {
-    /// The name by which the server distinguishes the tables of one lock, as far as the client knows.
+    /// Returns the name by which the server distinguishes the tables of one lock, as far as the
+    /// client knows.
     fn identity(&self) -> (Option<&str>, &str) {
         (self.name.database(), self.alias.as_deref().unwrap_or(self.name.table()))
     }
@@ -54,7 +55,7 @@ impl Tables {
         self.add(name, alias.map(str::to_owned), level);
     }
 
-    /// The name of a model's table, unless Diesel's SQL for it is no name.
+    /// Returns the name of a model's table, unless Diesel's SQL for it is no name.
     pub(super) fn name_of<Model: LockableTable>(&mut self) -> Option<TableName> {
         let reason = match table_name::<Model::Table>() {
             Ok(Some(name)) => return Some(name),
@@ -84,7 +85,7 @@ impl Tables {
         }
     }
 
-    /// A name that cannot be used, and why.
+    /// Returns a name that cannot be used, and why.
     pub(crate) fn invalid(&self) -> Option<(&str, &str)> {
         self.invalid.as_ref().map(|(name, reason)| (name.as_str(), reason.as_str()))
     }
@@ -97,7 +98,7 @@ impl Tables {
         self.locked.iter()
     }
 
-    /// The names of the tables, each once.
+    /// Returns the names of the tables, each once.
     pub(crate) fn names(&self) -> Vec<TableName> {
         let mut names = Vec::new();
         for table in &self.locked {

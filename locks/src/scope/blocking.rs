@@ -1,4 +1,4 @@
-//! What a connection that blocks holds.
+//! The locks that a blocking connection holds.
 
 use std::panic::resume_unwind;
 

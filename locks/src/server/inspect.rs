@@ -10,8 +10,8 @@ use crate::server_error::{ErrorKind, ServerError};
 use crate::statement::server::{Autocommit, InspectServer};
 use crate::wire::Wire;
 
-/// Whether the user of the last inspection may not read `performance_schema`: the guess for the next
-/// one, so that either kind of user is served with one query.
+/// Whether the user of the last inspection may not read `performance_schema`: the guess for the
+/// next one, so that either kind of user is served with one query.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 const WHAT: &str = "the inspection of the server";
@@ -77,7 +77,8 @@ async fn inspect_without_autocommit(conn: &mut impl Wire) -> Result<Variables, E
     }
 }
 
-/// Where `performance_schema` cannot be read, because tables are locked, it is off, or there is none.
+/// Where `performance_schema` cannot be read, because tables are locked, it is off, or there is
+/// none.
 async fn fall_back(
     failed: Result<Variables, ServerError>,
     conn: &mut impl Wire,
@@ -89,7 +90,8 @@ async fn fall_back(
             ErrorKind::TableNotLocked => true,
             // A third-party server, which has no such tables.
             ErrorKind::Other | ErrorKind::NoPrivilege => false,
-            // Falling back to the variables alone would wrongly report lock listings as unsupported.
+            // Falling back to the variables alone would wrongly report lock listings as
+            // unsupported.
             _ => return Err(error.into_error(WHAT)),
         },
     };
@@ -117,8 +119,8 @@ async fn add_privileged(variables: Variables, conn: &mut impl Wire) -> Result<Va
     }
 }
 
-/// Tries once more what is refused: MySQL also refuses a query that is killed while it waits to check
-/// a privilege.
+/// Tries once more what is refused: MySQL also refuses a query that is killed while it waits to
+/// check a privilege.
 async fn load_retried(
     query: fn() -> InspectServer,
     conn: &mut impl Wire,

@@ -85,8 +85,8 @@ impl Variables {
         self.variable(name).map(is_on)
     }
 
-    /// How the case of lock names is treated. An unrecognized server speaks MySQL's protocol, and is
-    /// assumed to treat them as MySQL does.
+    /// Returns how the case of lock names is treated. An unrecognized server speaks MySQL's
+    /// protocol, and is assumed to treat them as MySQL does.
     pub(crate) fn name_case(&self) -> NameCase {
         if self.flavor() == Flavor::MariaDb { NameCase::Kept } else { NameCase::Lowered }
     }
@@ -236,7 +236,7 @@ fn binlog_format(value: &str) -> Option<BinlogFormat> {
     }
 }
 
-/// The numbers that a version begins with: two, or three.
+/// Returns the numbers that a version begins with: two, or three.
 fn numbers(version: &str) -> Option<[u32; 3]> {
     // MariaDB puts this there for replicas of old, and some proxies pass it on.
     let version = version.strip_prefix("5.5.5-").unwrap_or(version);

@@ -36,8 +36,8 @@ impl<'f> FenceRow<'f> {
         Ok(())
     }
 
-    /// The key: the full name in UTF-8. MySQL folds the names of locks in the way of this collation, so
-    /// that `A` and `a` are one lock. Compared for every character on 9.7.
+    /// Returns the key: the full name in UTF-8. MySQL folds the names of locks in the way of this
+    /// collation, so that `A` and `a` are one lock. Compared for every character on 9.7.
     fn push_key(&'f self, mut out: AstPass<'_, 'f, Mysql>) -> QueryResult<()> {
         out.push_sql("CAST(/*!50720 LOWER( */ CONVERT(");
         push_name(out.reborrow(), self.name, Bound::Digits)?;
@@ -105,9 +105,10 @@ impl Statement for BeginDraw {
 
 /// Draws the next token: one row for the first of a name, and two for every later one.
 ///
-/// Without a wait it fails at once if a transaction has the row locked, and leaves the session's own
-/// timeouts alone. MySQL cannot set `innodb_lock_wait_timeout` for one statement, but has `NOWAIT` for
-/// rows that exist: the first draw of a name writes none there, and has to be repeated with a wait.
+/// Without a wait it fails at once if a transaction has the row locked, and leaves the session's
+/// own timeouts alone. MySQL cannot set `innodb_lock_wait_timeout` for one statement, but has
+/// `NOWAIT` for rows that exist: the first draw of a name writes none there, and has to be repeated
+/// with a wait.
 #[derive(Debug)]
 pub(crate) struct Draw<'f> {
     row: FenceRow<'f>,

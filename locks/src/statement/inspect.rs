@@ -34,7 +34,7 @@ pub(crate) enum NameCase {
     Kept,
 }
 
-/// A name as the server lists it, to be compared byte by byte.
+/// Returns a name as the server lists it, to be compared byte by byte.
 fn push_listed<'b>(
     mut out: AstPass<'_, 'b, Mysql>,
     case: NameCase,

@@ -53,8 +53,8 @@ pub(crate) enum Bound {
     /// As bytes, which the server converts from UTF-8.
     #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "the other driver has none"))]
     Bytes,
-    /// As hexadecimal digits, which are the same in all character sets: diesel-async's driver has no
-    /// bytes that the server does not convert from `character_set_client`.
+    /// As hexadecimal digits, which are the same in all character sets: diesel-async's driver has
+    /// no bytes that the server does not convert from `character_set_client`.
     Digits,
 }
 
@@ -85,7 +85,7 @@ fn push_checked<'b>(
     Ok(())
 }
 
-/// The name of the lock.
+/// Returns the name of the lock.
 pub(crate) fn push_name<'b>(
     mut out: AstPass<'_, 'b, Mysql>,
     name: &'b FullName,
@@ -114,7 +114,7 @@ pub(crate) fn push_name<'b>(
     }
 }
 
-/// A text in UTF-8 of which these are the digits.
+/// Returns a text in UTF-8 of which these are the digits.
 pub(crate) fn push_text<'b>(mut out: AstPass<'_, 'b, Mysql>, digits: &'b str) -> QueryResult<()> {
     out.push_sql("CONVERT(");
     push_digits(out.reborrow(), digits)?;
@@ -122,7 +122,8 @@ pub(crate) fn push_text<'b>(mut out: AstPass<'_, 'b, Mysql>, digits: &'b str) ->
     Ok(())
 }
 
-/// Bytes of which these are the digits. In a session whose character set is UTF-16, they come as that.
+/// Bytes of which these are the digits. In a session whose character set is UTF-16, they come as
+/// that.
 fn push_digits<'b>(mut out: AstPass<'_, 'b, Mysql>, digits: &'b str) -> QueryResult<()> {
     out.push_sql("UNHEX(CONVERT(");
     out.push_bind_param::<TextType, _>(digits)?;
@@ -131,8 +132,8 @@ fn push_digits<'b>(mut out: AstPass<'_, 'b, Mysql>, digits: &'b str) -> QueryRes
 }
 
 /// A lock function whose count of rows says whether it returned 1. It sends no rows: with MariaDB's
-/// client library (3.3), a cached statement that fails while it sends rows would never return the next
-/// time it is run. With `LIMIT 1`, since a session's `sql_select_limit` may be 0.
+/// client library (3.3), a cached statement that fails while it sends rows would never return the
+/// next time it is run. With `LIMIT 1`, since a session's `sql_select_limit` may be 0.
 #[cfg(feature = "mysql")]
 #[derive(Debug)]
 pub(crate) struct Counted<'s, S>(pub(crate) &'s S);

@@ -43,8 +43,8 @@ const PLAIN: &str = concat!(
       UNION ALL SELECT _binary 'always a row', _binary ''"
 );
 
-/// Which tables the user may read: they are in this list. On MySQL it comes from tables of InnoDB, and
-/// with autocommit off a query of it begins a transaction.
+/// Which tables the user may read: they are in this list. On MySQL it comes from tables of InnoDB,
+/// and with autocommit off a query of it begins a transaction.
 const READABLE: &str = " UNION ALL SELECT _binary 'a table', CAST(TABLE_NAME AS BINARY) \
      FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' \
      AND TABLE_NAME IN ('metadata_locks', 'threads', 'setup_instruments', 'setup_consumers')";

@@ -67,11 +67,11 @@ pub(crate) fn begin(scope: ScopeId, tables: &str, wait_seconds: Option<u64>) -> 
     )
 }
 
-/// Commits or rolls back, unlocks, and puts the session back to what it was; `timed` if a timeout was
-/// set.
+/// Commits or rolls back, unlocks, and puts the session back to what it was; `timed` if a timeout
+/// was set.
 ///
-/// `UNLOCK TABLES` commits before it unlocks, which saves a `COMMIT`. It can be relied upon, because
-/// whatever unlocks the tables earlier also removes the savepoint.
+/// `UNLOCK TABLES` commits before it unlocks, which saves a `COMMIT`. It can be relied upon,
+/// because whatever unlocks the tables earlier also removes the savepoint.
 pub(crate) fn end(scope: ScopeId, ending: Ending, timed: bool) -> String {
     let ending = match ending {
         Ending::Commit => String::new(),
@@ -87,10 +87,11 @@ pub(crate) fn end(scope: ScopeId, ending: Ending, timed: bool) -> String {
     )
 }
 
-/// Whether names are the same text in every character set that `character_set_client` may be.
+/// Returns whether names are the same text in every character set that `character_set_client` may
+/// be.
 ///
-/// Elsewhere they are read in UTF-8, in which they were quoted: in some character sets the last byte
-/// of a name and the quote after it are one character, and in `swe7` a back-tick is a letter.
+/// Elsewhere they are read in UTF-8, in which they were quoted: in some character sets the last
+/// byte of a name and the quote after it are one character, and in `swe7` a back-tick is a letter.
 fn is_read_alike(tables: &str) -> bool {
     let is_alike = |byte: u8| byte.is_ascii_alphanumeric() || b"_`., ".contains(&byte);
     tables.bytes().all(is_alike) && !tables.contains("``")

@@ -12,9 +12,9 @@ const MOST: u32 = 16;
 ///
 /// A statement that has failed must never be run from Diesel's cache again on that connection. With
 /// MariaDB's client library (3.3) it may hang: the client waits for rows that never come. With
-/// Oracle's (9.5) every later run fails with the old error, without being sent. Diesel cannot forget
-/// a single statement, so a failure retires the text: the next one differs by a comment, and is
-/// prepared anew. After a number of failures the statement is no longer cached at all, so that
+/// Oracle's (9.5) every later run fails with the old error, without being sent. Diesel cannot
+/// forget a single statement, so a failure retires the text: the next one differs by a comment, and
+/// is prepared anew. After a number of failures the statement is no longer cached at all, so that
 /// failures never pile up statements at the server, which has room for 16,382.
 #[derive(Debug)]
 pub(crate) struct Texts(AtomicU32);
@@ -29,12 +29,12 @@ impl Texts {
         Self(AtomicU32::new(1))
     }
 
-    /// The text to use now.
+    /// Returns the text to use now.
     pub(crate) fn current(&'static self) -> Text {
         Text { texts: self, number: self.0.load(Ordering::Relaxed) }
     }
 
-    /// A text that Diesel does not cache.
+    /// Returns a text that Diesel does not cache.
     pub(crate) fn uncached(&'static self) -> Text {
         Text { texts: self, number: MOST }
     }
@@ -48,13 +48,13 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Whether no text of this kind was retired yet.
+    /// Returns whether no text of this kind was retired yet.
     pub(crate) fn is_first(self) -> bool {
         self.number == 0
     }
 
-    /// To be called when the statement has failed. Connections that fail with the same text retire it
-    /// once.
+    /// To be called when the statement has failed. Connections that fail with the same text retire
+    /// it once.
     pub(crate) fn retire(self) {
         if self.number < MOST {
             let (used, next) = (self.number, self.number + 1);

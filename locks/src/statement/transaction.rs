@@ -1,8 +1,8 @@
 //! The batches that begin and end a transaction under a lock, and the sentinel inside it.
 //!
-//! Each statement of a batch costs the server as much as a round trip costs on a socket, so there are
-//! as few as possible. Each assignment costs MySQL a few percent of a table lock, so several values
-//! share one user variable.
+//! Each statement of a batch costs the server as much as a round trip costs on a socket, so there
+//! are as few as possible. Each assignment costs MySQL a few percent of a table lock, so several
+//! values share one user variable.
 
 /// A transaction under a lock, or a lock on tables, from its beginning to its end.
 #[derive(Debug, Clone, Copy)]
@@ -42,16 +42,16 @@ pub(super) struct Saved {
     pub(super) variable: &'static str,
 }
 
-/// The number of the batch that has saved these variables, 32 bits, and its `wait_timeout`. Minus the
-/// scope's number after a transaction's end: see [`is_in_scope`].
+/// The number of the batch that has saved these variables, 32 bits, and its `wait_timeout`. Minus
+/// the scope's number after a transaction's end: see [`is_in_scope`].
 const IDLE: &str = "@diesel_locks_idle";
 
 /// How long the server waits for a request before it closes the connection, as it was before the
 /// batch. Goes with the next one.
 const SAVED_IDLE: &str = "@diesel_locks_idle & 4294967295";
 
-/// In UTF-16 and UTF-32, messages of errors begin with a zero byte: Diesel takes them for empty, and
-/// the error for none.
+/// In UTF-16 and UTF-32, messages of errors begin with a zero byte: Diesel takes them for empty,
+/// and the error for none.
 const RESULTS: Saved = Saved { copy: "@diesel_locks_results", variable: "character_set_results" };
 
 /// How many seconds a connection may be idle during a batch.
@@ -64,8 +64,8 @@ const IDLE_SECONDS: u64 = 5;
 /// Says which scope a connection is in, so that the end of it is not run on another connection. It
 /// is NULL outside of scopes.
 ///
-/// It is twice the scope's number, and what the session was: see [`enter_table_scope`] and [`begin`].
-/// It is negative under a transaction, and positive under a table lock.
+/// It is twice the scope's number, and what the session was: see [`enter_table_scope`] and
+/// [`begin`]. It is negative under a transaction, and positive under a table lock.
 pub(super) const SCOPE: &str = "@diesel_locks_scope";
 
 /// The bit of [`SCOPE`] from which on `innodb_table_locks` is kept.
@@ -139,10 +139,10 @@ fn restored_results(batch: Batch) -> String {
 /// Assignments that fail if a transaction is open, even one that Diesel never saw. Nothing of their
 /// `SET` is done then. They go after another assignment.
 ///
-/// MySQL refuses the first one (error 1568): without `SESSION` it is for the next transaction alone,
-/// and gives it what it would have anyway. MariaDB refuses the value 2 or 3 (error 1231). On MariaDB
-/// 10.11 an expression that fails by its value, such as a subquery of two rows, would not do: if
-/// `KILL QUERY` strikes while it is evaluated, the assignments go on.
+/// MySQL refuses the first one (error 1568): without `SESSION` it is for the next transaction
+/// alone, and gives it what it would have anyway. MariaDB refuses the value 2 or 3 (error 1231). On
+/// MariaDB 10.11 an expression that fails by its value, such as a subquery of two rows, would not
+/// do: if `KILL QUERY` strikes while it is evaluated, the assignments go on.
 pub(super) const REFUSE_OPEN: &str = "/*!50720 , @@transaction_read_only = @@SESSION.transaction_read_only */ \
      /*M!100000 , autocommit = 2 * @@in_transaction + @@autocommit */";
 
@@ -186,8 +186,9 @@ pub(super) fn leave_any_table_scope() -> String {
     )
 }
 
-/// Whether the connection is in this scope, or has just left it by the last statement of [`end`]: if a
-/// node of a Galera cluster refuses the commit, that statement fails, but has done everything else.
+/// Returns whether the connection is in this scope, or has just left it by the last statement of
+/// [`end`]: if a node of a Galera cluster refuses the commit, that statement fails, but has done
+/// everything else.
 pub(crate) fn is_in_scope(scope: ScopeId) -> String {
     let number = scope.number;
     format!("(ABS({SCOPE}) >> 1 & {} <=> {number} OR {IDLE} <=> -{number})", ScopeId::LAST)
@@ -220,14 +221,14 @@ pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 pub(super) const LONG_IDLE: Saved =
     Saved { copy: "@diesel_locks_long_idle", variable: "wait_timeout" };
 
-/// Begins a transaction where none is open. If `idle` is given, the server closes the connection once
-/// it has heard nothing for so many seconds.
+/// Begins a transaction where none is open. If `idle` is given, the server closes the connection
+/// once it has heard nothing for so many seconds.
 ///
 /// Not `BEGIN`, which opens a block in MariaDB's `sql_mode = 'ORACLE'`.
 ///
-/// Without autocommit, for two reasons. If the server rolls the transaction back before its end (after a
-/// deadlock, or on a node of a Galera cluster, which may not report it), what follows would be committed
-/// statement by statement. And [`end`] commits by switching autocommit on.
+/// Without autocommit, for two reasons. If the server rolls the transaction back before its end
+/// (after a deadlock, or on a node of a Galera cluster, which may not report it), what follows
+/// would be committed statement by statement. And [`end`] commits by switching autocommit on.
 pub(crate) fn begin(scope: ScopeId, idle: Option<u64>) -> String {
     let (saved, idle) = match idle {
         Some(seconds) => {
@@ -248,10 +249,10 @@ pub(crate) fn begin(scope: ScopeId, idle: Option<u64>) -> String {
 
 /// Ends it, if the savepoint is still there: something that ended the transaction has removed it.
 ///
-/// Commits by `SET autocommit = 1`, which saves a statement, and which reports a commit that a node of a
-/// Galera cluster refuses. MariaDB 10.11.19 does not report it for a `COMMIT` in a batch, unless that is
-/// the last statement: of 1,507 that were reported as done while two nodes wrote the same row, 253 were
-/// not. Of 944 commits by `SET`, none.
+/// Commits by `SET autocommit = 1`, which saves a statement, and which reports a commit that a node
+/// of a Galera cluster refuses. MariaDB 10.11.19 does not report it for a `COMMIT` in a batch,
+/// unless that is the last statement: of 1,507 that were reported as done while two nodes wrote the
+/// same row, 253 were not. Of 944 commits by `SET`, none.
 pub(crate) fn end(scope: ScopeId, ending: Ending, idle: Option<u64>) -> String {
     let end = match ending {
         Ending::Commit => "SET autocommit = 1".to_owned(),

@@ -20,10 +20,11 @@ use crate::wire::Wire;
 pub struct Blocker {
     /// The table, with its database.
     pub table: TableName,
-    /// The server's `LOCK_TYPE`: `SHARED_READ` for a transaction that has read, `SHARED_WRITE` for one
-    /// that has written, `SHARED_NO_READ_WRITE` for `LOCK TABLES … WRITE`, `EXCLUSIVE` for `ALTER
-    /// TABLE`, and others. `LOCK TABLES … READ` is `SHARED_READ_ONLY` on MySQL 9.7; on MariaDB 10.11 it
-    /// is `SHARED_READ` for tables of InnoDB, so that it looks like a transaction that has read.
+    /// The server's `LOCK_TYPE`: `SHARED_READ` for a transaction that has read, `SHARED_WRITE` for
+    /// one that has written, `SHARED_NO_READ_WRITE` for `LOCK TABLES … WRITE`, `EXCLUSIVE` for
+    /// `ALTER TABLE`, and others. `LOCK TABLES … READ` is `SHARED_READ_ONLY` on MySQL 9.7; on
+    /// MariaDB 10.11 it is `SHARED_READ` for tables of InnoDB, so that it looks like a transaction
+    /// that has read.
     pub mode: String,
     /// Whether the connection holds the lock; otherwise it waits for it.
     pub granted: bool,
@@ -46,8 +47,8 @@ impl Blocker {
     }
 }
 
-/// One line: `` `shop`.`orders`: connection 7 of app at 10.0.0.5 in shop holds SHARED_WRITE, Sleep for
-/// 12s ``.
+/// One line: `` `shop`.`orders`: connection 7 of app at 10.0.0.5 in shop holds SHARED_WRITE, Sleep
+/// for 12s ``.
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.table)?;

@@ -12,8 +12,8 @@ use crate::scope::{Ending, Held, Scope};
 
 /// Tables that are locked, and the connection that has locked them, in a transaction.
 ///
-/// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping it
-/// rolls back what was done under it and unlocks the tables, in a panic too.
+/// The guard dereferences to the connection: `&mut *guard` is what Diesel's queries take. Dropping
+/// it rolls back what was done under it and unlocks the tables, in a panic too.
 #[must_use = "dropping the guard rolls back and unlocks: `release` it to commit"]
 #[clippy::has_significant_drop]
 pub struct TableLockGuard<Conn: LockConnection>(Scope<Conn, HeldTables>);
@@ -25,8 +25,9 @@ impl<Conn: LockConnection> TableLockGuard<Conn> {
 
     /// Commits, unlocks the tables, restores the session, and returns the connection.
     ///
-    /// Three round trips. The name is that of `django_mysql`'s `TableLock.release`, which commits too.
-    /// Diesel's instrumentation has seen the transaction begin, and sees its end only as a query.
+    /// Three round trips. The name is that of `django_mysql`'s `TableLock.release`, which commits
+    /// too. Diesel's instrumentation has seen the transaction begin, and sees its end only as a
+    /// query.
     ///
     /// # Errors
     ///
@@ -52,7 +53,8 @@ impl<Conn: LockConnection> TableLockGuard<Conn> {
     /// # Errors
     ///
     /// [`Error::TransactionEnded`] if something under the lock has ended the transaction: what was
-    /// written before that moment may be committed. [`Error::ConnectionLost`]: nothing is committed.
+    /// written before that moment may be committed. [`Error::ConnectionLost`]: nothing is
+    /// committed.
     pub fn rollback(self) -> Result<Conn, Error> {
         self.0.end(Ending::RollBack)
     }

@@ -161,7 +161,7 @@ async fn undo(
     })
 }
 
-/// The name that the server finds too long.
+/// Returns the name that the server finds too long.
 fn longest_name(lock: &TableLock) -> Option<&str> {
     let names = lock.tables.iter().flat_map(|table| {
         [table.name.database(), Some(table.name.table()), table.alias.as_deref()]

@@ -1,8 +1,8 @@
 //! diesel-async's connection.
 //!
-//! Its driver (`mysql_async` 0.36) knows nothing of a statement whose future was dropped: the answer
-//! stays in the stream, and the next request gets it. So every answer that grants something carries a
-//! number of this client's own, which the request has sent along.
+//! Its driver (`mysql_async` 0.36) knows nothing of a statement whose future was dropped: the
+//! answer stays in the stream, and the next request gets it. So every answer that grants something
+//! carries a number of this client's own, which the request has sent along.
 //!
 //! A cached statement that has failed may be run again, unlike with the C client libraries.
 
@@ -112,8 +112,8 @@ impl Wire for AsyncMysqlConnection {
     fn begin<'a>(&'a mut self, sql: &'a str) -> Self::Step<'a, ()> {
         Box::pin(async move {
             refuse_closed(self)?;
-            // Set by a cancelled `BEGIN`: Diesel's own check panics with debug assertions, and wipes it
-            // without.
+            // Set by a cancelled `BEGIN`: Diesel's own check panics with debug assertions, and
+            // wipes it without.
             if Manager::is_broken_transaction_manager(self) && matches!(self.depth(), Ok(0)) {
                 return Err(DieselError::BrokenTransactionManager);
             }
@@ -164,7 +164,7 @@ impl Wire for AsyncMysqlConnection {
     }
 }
 
-/// A number that no earlier statement can have returned, other than by accident.
+/// Returns a number that no earlier statement can have returned, other than by accident.
 fn next_number() -> u64 {
     static FIRST: OnceLock<u64> = OnceLock::new();
     static ISSUED: AtomicU64 = AtomicU64::new(0);
@@ -172,8 +172,8 @@ fn next_number() -> u64 {
     first.wrapping_add(ISSUED.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The answer, if it is that of the statement with this number. Otherwise the connection has given the
-/// answer to an earlier statement, and is of no use any more.
+/// Returns the answer, if it is that of the statement with this number. Otherwise the connection
+/// has given the answer to an earlier statement, and is of no use any more.
 fn recognized<T>(
     number: u64,
     answer: QueryResult<(u64, T)>,

@@ -25,7 +25,7 @@ type Manager = AnsiTransactionManager;
 pub(crate) fn now<T>(conversation: impl Future<Output = T>) -> T {
     match pin!(conversation).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(end) => end,
-        Poll::Pending => unreachable!("every step of a connection that blocks is ready at once"),
+        Poll::Pending => unreachable!("every step of a blocking connection is ready at once"),
     }
 }
 
@@ -51,8 +51,8 @@ fn abandon(conn: &mut MysqlConnection) {
 }
 
 /// Runs a query, and reads its rows only if there are any: if Diesel asks for a row after an error
-/// that it has not seen, MariaDB's client library (3.3) calls a function that is not there. Every query
-/// returns a row.
+/// that it has not seen, MariaDB's client library (3.3) calls a function that is not there. Every
+/// query returns a row.
 fn load<'q, Row>(
     query: impl LoadQuery<'q, MysqlConnection, Row>,
     conn: &mut MysqlConnection,
@@ -68,8 +68,9 @@ fn load_one<'q, Row>(
     load(query, conn)?.into_iter().next().ok_or_else(hidden_error)
 }
 
-/// An error that Diesel does not see: in UTF-16 and UTF-32 (`character_set_results`) its message begins
-/// with a zero byte, and Diesel (2.3) takes that for no message, and no message for no error.
+/// Returns an error that Diesel does not see: in UTF-16 and UTF-32 (`character_set_results`) its
+/// message begins with a zero byte, and Diesel (2.3) takes that for no message, and no message for
+/// no error.
 fn hidden_error() -> DieselError {
     let message = "the server reported an error that cannot be read in the session's \
                    `character_set_results`";

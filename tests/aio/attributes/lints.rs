@@ -1,5 +1,5 @@
-//! The expansions of `async fn`s under every lint that a user may have forbidden. That they compile is
-//! the test.
+//! The expansions of `async fn`s under every lint that a user may have forbidden. That they compile
+//! is the test.
 #![forbid(
     deprecated,
     keyword_idents,

@@ -77,7 +77,7 @@ on_both_runtimes! {
     }
 }
 
-/// With the first use of the library on the connection, and no statement of its own prepared.
+/// On a connection that has not used the library, and has none of its statements prepared.
 #[tokio::test]
 async fn a_guard_of_a_timeout_in_fractions_is_dropped_like_others() {
     let lock = FREE.timeout(std::time::Duration::from_millis(2_500));
@@ -113,7 +113,7 @@ async fn a_task_that_panics_or_is_aborted_leaves_its_pool_usable() {
         let conn = deadpool.get().await.unwrap();
         let two = tokio::spawn(hold_until_the_end(conn, aborts));
         if aborts {
-            // Both wait for ever; one of them for the lock.
+            // Both wait forever; one of them for the lock.
             let held = scene.database.full_name("free");
             until("one of them holds the lock", async || scene.admin.holder(&held).await.is_some())
                 .await;

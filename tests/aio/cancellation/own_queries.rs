@@ -90,7 +90,7 @@ struct Cancelled {
 }
 
 impl Cancelled {
-    /// Whether the query was cancelled, and not done.
+    /// Returns whether the query was cancelled, and not done.
     async fn run(&self, conn: &mut AsyncMysqlConnection) -> bool {
         soon(self.query.0, polled(self.polls, self.drop, self.query.1(conn))).await.is_none()
     }
@@ -140,7 +140,7 @@ const AFTER: [After; 15] = [
 ];
 
 impl After {
-    /// Whether the query was cancelled.
+    /// Returns whether the query was cancelled.
     async fn run(
         self,
         cancelled: &Cancelled,

@@ -1,4 +1,5 @@
-//! What is asked on a connection on which something was cancelled: the answer is right, or an error.
+//! What is asked on a connection on which something was cancelled: the answer is right, or an
+//! error.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -89,7 +89,7 @@ waits! {
     }
 }
 
-/// What others hold meanwhile.
+/// What other connections hold.
 struct Scene {
     database: Database,
     admin: Admin,
@@ -118,7 +118,7 @@ impl Scene {
         scene
     }
 
-    /// Drops the call after this many polls, or when the server waits. Whether it waited.
+    /// Drops the call after this many polls, or when the server waits. Returns whether it waited.
     async fn cancel(&mut self, name: &str, wait: Wait, polls: usize, drop: Drop) -> bool {
         let mut conn = self.database.connect().await;
         let id = connection_id(&mut conn).await;

@@ -124,7 +124,7 @@ async fn a_handler_that_is_dropped_leaves_nothing_held_in_its_pools() {
     }
 }
 
-/// A guard outlives the handler, in a task of its own.
+/// A guard outlives the handler, in a separate task.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guard_is_released_by_another_task() {
     let database = Database::create().await;

@@ -44,7 +44,7 @@ impl Database {
         &self.name
     }
 
-    /// The name by which the server knows a lock of this database.
+    /// Returns the name by which the server knows a lock of this database.
     pub(crate) fn full_name(&self, lock: &str) -> String {
         format!("{}.{lock}", self.name)
     }
@@ -77,19 +77,19 @@ impl Database {
         deadpool::Pool::builder(manager).max_size(size).build().unwrap()
     }
 
-    /// How many rows of the table `work` are committed.
+    /// Returns how many rows of the table `work` are committed.
     pub(crate) async fn count(&self, admin: &mut Admin) -> u64 {
         let count = format!("(SELECT COUNT(*) FROM `{}`.work)", self.name);
         number(&count, &mut admin.conn).await.unwrap()
     }
 
-    /// How many of the rows 1 and 2 are committed.
+    /// Returns how many of the rows 1 and 2 are committed.
     pub(crate) async fn count_of_pairs(&self, admin: &mut Admin) -> u64 {
         let count = format!("(SELECT COUNT(*) FROM `{}`.work WHERE n IN (1, 2))", self.name);
         number(&count, &mut admin.conn).await.unwrap()
     }
 
-    /// Whether the table `settings` has only values that some test has written.
+    /// Returns whether the table `settings` has only values that some test has written.
     pub(crate) async fn has_known_settings(&self, admin: &mut Admin) -> bool {
         let known = format!(
             "NOT EXISTS (SELECT 1 FROM `{}`.settings WHERE value NOT IN ('first', 'own'))",
@@ -98,8 +98,8 @@ impl Database {
         number(&known, &mut admin.conn).await == Ok(1)
     }
 
-    /// Whether a connection could lock both tables at once: no other has locked them, or has an open
-    /// transaction that has used them.
+    /// Returns whether a connection could lock both tables at once: no other has locked them, or
+    /// has an open transaction that has used them.
     pub(crate) async fn has_free_tables(&self, admin: &mut Admin) -> bool {
         let lock = format!(
             "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1; \
@@ -111,7 +111,7 @@ impl Database {
     }
 }
 
-/// The server's URL, without a database.
+/// Returns the server's URL, without a database.
 pub(crate) fn server_url() -> Url {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL: run `./dev test`");
     let mut url: Url = url.parse().unwrap();
@@ -122,7 +122,7 @@ pub(crate) fn server_url() -> Url {
 impl Drop for Database {
     fn drop(&mut self) {
         let name = self.name.clone();
-        // On a thread of its own, since a destructor cannot wait on the test's runtime.
+        // On a separate thread, since a destructor cannot wait on the test's runtime.
         let dropped = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {

@@ -11,8 +11,8 @@ use super::{Admin, is_mysql, number};
 
 /// The plugin that lists locks, if the server has it.
 ///
-/// It belongs to the whole server, and MariaDB crashes if it is unloaded while it is read. So it stays
-/// loaded, and no other process tests without it until this one has ended.
+/// It belongs to the whole server, and MariaDB crashes if it is unloaded while it is read. So it
+/// stays loaded, and no other process tests without it until this one has ended.
 pub(crate) struct Listings {
     /// Whether held locks are listed.
     pub(crate) any: bool,

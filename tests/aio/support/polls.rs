@@ -16,7 +16,8 @@ impl Drop {
     pub(crate) const BOTH: [Self; 2] = [Self::AtOnce, Self::WhenWoken];
 }
 
-/// Polls a future at most this often, and then drops it. Returns its output if it was ready by then.
+/// Polls a future at most this often, and then drops it. Returns its output if it was ready by
+/// then.
 ///
 /// The runtime wakes it between two polls, as any other.
 pub(crate) async fn polled<F: Future>(polls: usize, drop: Drop, future: F) -> Option<F::Output> {

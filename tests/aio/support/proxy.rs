@@ -1,7 +1,7 @@
 //! A TCP proxy between a connection and the server, which counts round trips.
 //!
-//! A client's packet with the sequence number 0 is a command; packets are framed by a length of three
-//! bytes and that number.
+//! A client's packet with the sequence number 0 is a command; packets are framed by a length of
+//! three bytes and that number.
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html>
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -73,8 +73,8 @@ impl Proxy {
         std::mem::take(&mut lock(&self.shared.packets))
     }
 
-    /// Cuts the connection at the request that follows this many more requests; the server gets that
-    /// one if it is to be answered.
+    /// Cuts the connection at the request that follows this many more requests; the server gets
+    /// that one if it is to be answered.
     pub(crate) fn cut_after(&self, requests: usize, answered: bool) {
         let plan = Plan { requests: Some(requests), answered, was_cut: false };
         *lock(&self.shared.plan) = plan;
@@ -120,7 +120,8 @@ async fn link(client: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// Forwards requests, until the connection ends or is cut. Whether the server is to answer the last one.
+/// Forwards requests, until the connection ends or is cut. Returns whether the
+/// server is to answer the last one.
 async fn requests(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, shared: &Shared) -> bool {
     loop {
         let mut packet = vec![0; 4];
@@ -144,7 +145,7 @@ async fn requests(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, shared: &Sh
 }
 
 impl Shared {
-    /// Whether to cut at this request, and whether the server is to get it.
+    /// Returns whether to cut at this request, and whether the server is to get it.
     fn plan_for_next(&self) -> Option<bool> {
         let mut plan = lock(&self.plan);
         let left = plan.requests.as_mut()?;

@@ -56,8 +56,9 @@ impl Admin {
         let _ = self.conn.batch_execute(&format!("KILL CONNECTION {id}")).await;
     }
 
-    /// Returns whether the connection waits for a named lock, a table or a fencing token. The process
-    /// list does not show that a statement waits for a row, but the draw that does is a text of its own.
+    /// Returns whether the connection waits for a named lock, a table or a fencing token. The
+    /// process list does not show that a statement waits for a row, but a draw that waits has a
+    /// text that no other statement has.
     pub(crate) async fn is_waiting(&mut self, id: u64) -> bool {
         let waiting = "STATE = 'User lock' OR STATE = 'User level lock' \
                        OR STATE LIKE 'Waiting for table%' OR STATE LIKE 'Waiting for%metadata lock' \

@@ -185,8 +185,8 @@ impl<Later: LockConnection> LockConnection for Pair<'_, Later> {
 
 #[test]
 fn a_call_in_a_test_transaction_that_ends_on_another_connection_commits_nothing_there() {
-    // In a transaction as deep as the one in the test, a savepoint of the other connection is released:
-    // that it is another connection does not show.
+    // In a transaction as deep as the one in the test, a savepoint of the other connection is
+    // released: that it is another connection does not show.
     for (state, deep, begin) in STATES.into_iter().filter(|(_, deep, _)| *deep < 2) {
         let db = Database::with_tables();
         let mut conn = Switch { conns: [db.connect(), db.connect()], current: 0 };

@@ -25,7 +25,7 @@ fn is_free(db: &Database) -> bool {
     LOCK.try_acquire(&mut db.connect()).unwrap().is_some()
 }
 
-/// Whether the lock is held by this very connection.
+/// Returns whether the lock is held by this very connection.
 fn holds(conn: &mut (impl LockConnection + ?Sized)) -> bool {
     let conn = conn.mysql_connection().unwrap();
     let id = connection_id(conn);

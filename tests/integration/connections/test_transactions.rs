@@ -28,7 +28,7 @@ fn test_pool(db: &Database) -> MysqlPool {
         .unwrap()
 }
 
-/// What the test itself sees of its work.
+/// Returns what the test itself sees of its work.
 fn seen(conn: &mut MysqlConnection) -> Vec<String> {
     audit_log::table.order(audit_log::id).select(audit_log::message).load(conn).unwrap()
 }

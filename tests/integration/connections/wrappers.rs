@@ -126,7 +126,7 @@ counting_wrapper!(
     Sharing, AnsiTransactionManager, |wrapper| wrapper.conn.transaction_state()
 );
 counting_wrapper!(
-    /// It has a transaction state of its own, against the contract of `LockConnection`.
+    /// It has a separate transaction state, against the contract of `LockConnection`.
     Separate, AnsiTransactionManager, |wrapper| &mut wrapper.own_state
 );
 

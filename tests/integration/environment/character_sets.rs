@@ -56,7 +56,7 @@ pub(crate) fn settings() -> Vec<String> {
     each.filter_map(|(set, variable)| setting(set, variable)).collect()
 }
 
-/// The session's variables, as bytes: its results may be in any character set.
+/// Returns the session's variables, as bytes: its results may be in any character set.
 pub(crate) fn session(conn: &mut MysqlConnection) -> String {
     let variables = sql::<Binary>(
         "CAST(CONVERT(CONCAT_WS('|', @@character_set_client, @@character_set_connection, \
@@ -76,7 +76,7 @@ struct Named<'n> {
 }
 
 impl Named<'_> {
-    /// The holder, by plain SQL.
+    /// Returns the holder, by plain SQL.
     fn holder(&self, admin: &mut Admin) -> Option<u64> {
         if !self.shortened {
             return admin.holder(&self.full);

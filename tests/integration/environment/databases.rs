@@ -14,7 +14,7 @@ use crate::support::{alone, watchdog};
 
 const LOCK: Lock = Lock::new("lock");
 
-/// Acquires a lock that nobody holds, in every way.
+/// Acquires a free lock, in every way.
 #[track_caller]
 fn expect_free(what: &str, lock: Lock<'_>, conn: &mut MysqlConnection) {
     let taken = lock.try_acquire(conn).unwrap_or_else(|error| panic!("{what}: {error:?}"));
@@ -30,10 +30,10 @@ fn expect_free(what: &str, lock: Lock<'_>, conn: &mut MysqlConnection) {
     assert_eq!(count_and_release_locks(conn), 0, "{what}");
 }
 
-type Question = fn(&mut MysqlConnection);
+type Query = fn(&mut MysqlConnection);
 
 /// Each fails without a database, and prepares something.
-const QUESTIONS: [Question; 7] = [
+const QUERIES: [Query; 7] = [
     |conn| assert!(matches!(LOCK.is_held(conn), Err(Error::NoDatabase))),
     |conn| assert!(matches!(LOCK.acquire(conn).map(drop), Err(Error::NoDatabase))),
     |conn| assert!(matches!(LOCK.try_acquire(conn).map(drop), Err(Error::NoDatabase))),
@@ -73,15 +73,15 @@ fn expect_locks_of(db: &Database, what: &str, conn: &mut MysqlConnection) {
 }
 
 fn ask_without_a_database_and_then_use_one() {
-    for first in 0..QUESTIONS.len() {
-        for second in 0..QUESTIONS.len() {
+    for first in 0..QUERIES.len() {
+        for second in 0..QUERIES.len() {
             let db = Database::with_tables();
             let mut conn = server::connect();
-            for question in [first, second] {
-                QUESTIONS[question](&mut conn);
+            for query in [first, second] {
+                QUERIES[query](&mut conn);
             }
             db.enter(&mut conn);
-            expect_locks_of(&db, &format!("after questions {first} and {second}"), &mut conn);
+            expect_locks_of(&db, &format!("after queries {first} and {second}"), &mut conn);
             TableLock::new()
                 .write_table("audit_log")
                 .with(&mut conn, |conn| log(conn, "row"))

@@ -65,7 +65,7 @@ impl LockConnection for Wrapper {
     }
 }
 
-/// Drops a guard in a panic, with this instrumentation, once it is told to panic.
+/// Drops a guard in a panic, with this instrumentation, once it is set to panic.
 fn drop_under<I: Instrumentation>(instrumentation: fn(Arc<AtomicBool>) -> I) {
     silently(|| {
         for is_table in [false, true] {

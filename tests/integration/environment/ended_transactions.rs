@@ -266,7 +266,7 @@ fn swallow_a_deadlock(conn: &mut MysqlConnection, db: &Database) {
             other.batch_execute(&update(1)).unwrap();
             other.batch_execute("ROLLBACK").unwrap();
         });
-        // Whoever is first to wait, this connection has written less.
+        // Whichever waits first, this connection has written less.
         let deadlock = diesel::sql_query(update(2)).execute(conn);
         assert!(deadlock.is_err());
     });

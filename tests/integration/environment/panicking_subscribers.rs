@@ -80,8 +80,8 @@ impl Subscriber for Panics {
     }
 }
 
-/// Panics at each callback in turn. With `lost`, what is held is lost in the body, so that the end is
-/// a warning.
+/// Panics at each callback in turn. With `lost`, what is held is lost in the body, so that the end
+/// is a warning.
 fn panic_at_each_callback(all: bool, lost: bool) {
     silently(|| {
         for (way, run) in WAYS {
@@ -153,7 +153,7 @@ alone! {
 
 type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
 
-/// Panics at every event, once it is told to.
+/// Panics at every event, once it is set to.
 struct Armed(Arc<AtomicUsize>);
 
 impl Instrumentation for Armed {

@@ -1,5 +1,5 @@
-//! Panics in the body, in Diesel's instrumentation, in a `tracing` subscriber and in destructors: no
-//! lock is left held, no pool gets such a connection back, and the process goes on.
+//! Panics in the body, in Diesel's instrumentation, in a `tracing` subscriber and in destructors:
+//! no lock is left held, no pool gets such a connection back, and the process goes on.
 //!
 //! Each test is a separate process, so that one that aborts fails.
 

@@ -1,4 +1,5 @@
-//! Failures that repeat, and servers on which nothing more can be prepared, or which keep no errors.
+//! Failures that repeat, and servers on which nothing more can be prepared, or which keep no
+//! errors.
 
 use std::thread;
 use std::time::Duration;
@@ -25,7 +26,7 @@ struct Status {
     value: String,
 }
 
-/// How many statements are prepared at the server. Nobody else uses it.
+/// Returns how many statements are prepared at the server. No other test uses it.
 fn prepared(admin: &mut Admin) -> usize {
     let status = "SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'";
     diesel::sql_query(status).get_result::<Status>(&mut admin.0).unwrap().value.parse().unwrap()
@@ -122,7 +123,7 @@ alone! {
 
 const RESET: &str = "SET GLOBAL max_prepared_stmt_count = 16382";
 
-/// Makes every call in a transaction of the caller's and under a lock of its own.
+/// Makes every call in a transaction of the caller's and under its own lock.
 fn expect_nothing_of_the_callers_is_lost(what: &str, server: &PrivateServer, setting: &str) {
     for sql_of_stale_error in
         ["DO 0", "SELECT * FROM no_such_table", "NONSENSE", "SET character_set_results = utf16"]

@@ -1,5 +1,5 @@
-//! Names that some character sets read as SQL: the last byte of a UTF-8 character and the quote after
-//! it may be one character there.
+//! Names that some character sets read as SQL: the last byte of a UTF-8 character and the quote
+//! after it may be one character there.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -85,7 +85,8 @@ fn an_alias_is_the_one_that_was_written_in_every_character_set() {
             let mut guard =
                 lock.acquire(&mut conn).unwrap_or_else(|e| panic!("{setting}: {alias}: {e:?}"));
             let kept = session(&mut guard);
-            // In UTF-8, the alias is found; a statement of the body is read in the session's own set.
+            // In UTF-8, the alias is found; a statement of the body is read in the session's own
+            // set.
             guard.batch_execute("SET character_set_client = utf8mb4").unwrap();
             guard
                 .batch_execute(&format!("DO (SELECT COUNT(*) FROM größe AS `{alias}`)"))

@@ -74,8 +74,8 @@ fn tokens_grow_across_a_restart_and_a_crash_of_the_server() {
     assert_eq!(draw(&LOCK, &mut server.connect("shop")), 2);
     server.kill();
     server.start_again();
-    // With `innodb_flush_log_at_trx_commit = 1`, the default, the last commit survives too; the tests'
-    // servers flush once a second.
+    // With `innodb_flush_log_at_trx_commit = 1`, the default, the last commit survives too; the
+    // tests' servers flush once a second.
     assert!(draw(&LOCK, &mut server.connect("shop")) >= 2);
 }
 

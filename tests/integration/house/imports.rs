@@ -136,7 +136,7 @@ impl Scan {
     }
 }
 
-/// Whether a literal is a statement of SQL or a part of one. Prose may name a function or a
+/// Returns whether a literal is a statement of SQL or a part of one. Prose may name a function or a
 /// statement.
 fn is_sql(literal: &str) -> bool {
     let text = literal.trim_start_matches(['b', 'c', 'r', '#']);
@@ -151,7 +151,7 @@ fn is_sql(literal: &str) -> bool {
         && (text.split(';').any(begins) || FUNCTIONS.iter().any(|function| text.contains(function)))
 }
 
-/// The shortest way from one module to another, with a place for each step.
+/// Returns the shortest way from one module to another, with a place for each step.
 fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
     let mut seen = BTreeSet::from([from.to_owned()]);
     let mut ways = vec![(from.to_owned(), Vec::new())];
@@ -174,7 +174,8 @@ fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
     None
 }
 
-/// The cycles of a graph: for each module that is in one, its shortest, and each of these once.
+/// Returns the cycles of a graph: for each module that is in one, its shortest, and each of these
+/// once.
 fn cycles(graph: &Graph) -> BTreeSet<String> {
     let mut found = BTreeMap::new();
     for module in graph.keys() {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::root;
 
-/// The map's entries: files, folders that end in a slash, and folders that end in `/**`.
+/// Returns the map's entries: files, folders that end in a slash, and folders that end in `/**`.
 fn map(document: &str) -> BTreeSet<String> {
     let (_, layout) = document.split_once("\n## Layout\n").expect("a heading \"Layout\"");
     let (layout, _) = layout.split_once("\n## ").unwrap_or((layout, ""));
@@ -42,7 +42,7 @@ fn expand(name: &str) -> Vec<String> {
     alternatives.split(',').map(|alternative| format!("{before}{alternative}{after}")).collect()
 }
 
-/// Whether the map has to name the file.
+/// Returns whether the map has to name the file.
 fn is_source(name: &str) -> bool {
     [".rs", ".md"].iter().any(|extension| name.ends_with(extension))
 }

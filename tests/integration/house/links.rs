@@ -53,7 +53,7 @@ fn pages() -> Vec<PathBuf> {
     [markdown(&root), markdown(&root.join("docs"))].concat()
 }
 
-/// The lines outside of blocks of code.
+/// Returns the lines outside of blocks of code.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
     text.lines().filter(move |line| {
@@ -68,7 +68,7 @@ fn links(text: &str) -> Vec<&str> {
     targets.filter_map(|rest| rest.split_once(')').map(|(link, _)| link)).collect()
 }
 
-/// The anchors of headings, as the usual hosts and mdBook form them.
+/// Returns the anchors of headings, as the usual hosts and mdBook form them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     for line in prose(text).filter(|line| line.starts_with('#')) {

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Cargo chooses such versions by itself (`resolver = "3"`), but only where a package and everything
-/// it depends on declare theirs.
+/// Cargo chooses such versions by itself (`resolver = "3"`), but only where a package and
+/// everything it depends on declare theirs.
 #[test]
 fn every_locked_dependency_supports_the_oldest_rust() {
     // Otherwise cargo would download what other platforms need.

@@ -10,7 +10,7 @@ pub(super) struct Named {
     pub(super) line: usize,
 }
 
-/// The tokens of a file without its documentation and its unit tests.
+/// Returns the tokens of a file without its documentation and its unit tests.
 pub(super) fn tokens(text: &str, file: &str) -> Vec<TokenTree> {
     let tokens = text.parse::<TokenStream>();
     without_tests(tokens.unwrap_or_else(|error| panic!("locks/src/{file}: {error}")))
@@ -59,7 +59,7 @@ fn ident(token: Option<&TokenTree>) -> Option<String> {
     }
 }
 
-/// Whether two colons begin here.
+/// Returns whether two colons begin here.
 fn colons(tokens: &[TokenTree]) -> bool {
     let colon = |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     colon(tokens.first()) && colon(tokens.get(1))

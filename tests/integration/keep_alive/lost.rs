@@ -118,7 +118,7 @@ fn a_drop_does_not_wait_for_a_peer_that_is_silent() {
 
 const HOLDER: &str = "DIESEL_LOCKS_TEST_HOLDER";
 
-/// Not a test of its own: what the process does that the next test stops.
+/// Not a test by itself: it runs in the process that the next test stops.
 #[test]
 fn holds_the_lock_in_a_process_of_its_own() {
     let Ok(url) = std::env::var(HOLDER) else { return };

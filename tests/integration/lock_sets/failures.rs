@@ -13,7 +13,7 @@ use crate::support::server::{Admin, connection_id, count_and_release_locks, is_m
 use crate::support::table_checks::log;
 use crate::support::watchdog;
 
-/// Whether all are free is checked by the first one.
+/// Returns whether all are free is checked by the first one.
 fn set() -> LockSet {
     Lock::all(["lock", "lock-2", "lock-3"])
 }

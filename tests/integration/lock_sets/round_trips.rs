@@ -92,8 +92,8 @@ alone! {
         let (db, proxy) = (Database::new(), Proxy::new());
         let conn = &mut warm(&db, &proxy, &[2, 3, 4, 7, 8]);
         let mut holder = db.connect();
-        // For each half: one that is not free as a whole, or is acquired. At the end one to find the
-        // holder, and one to release what was acquired.
+        // For each half: one that is not free as a whole, or is acquired. At the end one to find
+        // the holder, and one to release what was acquired.
         for (size, busy, round_trips) in [(2, "n0", 3), (2, "n1", 5), (8, "n0", 3), (8, "n7", 11)] {
             let _held = Lock::new(busy).acquire(&mut holder).unwrap();
             let what = format!("try_acquire of {size}, {busy} is busy");

@@ -10,8 +10,8 @@ fn mistakes_are_explained_where_they_were_made() {
     trybuild::TestCases::new().compile_fail("ui/*/*.rs");
 }
 
-/// The compiler shows the program first and sorts the other files of a message by their paths, so their
-/// order would depend on where the repository is.
+/// The compiler shows the program first and sorts the other files of a message by their paths, so
+/// their order would depend on where the repository is.
 #[test]
 fn no_message_shows_parts_of_several_other_files() {
     for folder in fs::read_dir("ui").unwrap() {

@@ -201,7 +201,7 @@ fn tables(conn: &mut MysqlConnection) -> QueryResult<usize> {
 #[with_lock("outer-{id}")]
 #[diesel_locks::with_table_lock(write(Customer))]
 #[with_lock("inner-{id}")]
-/// A comment below.
+/// Returns a comment below.
 fn stacked(mut conn: &mut MysqlConnection, id: i32, other: Borrowed<'_>) -> QueryResult<()> {
     conn = other;
     plain(conn)?;

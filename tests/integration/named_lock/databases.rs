@@ -91,8 +91,8 @@ fn a_guard_keeps_its_name_when_the_connection_uses_another_database() {
 }
 
 alone! {
-    /// The servers run a prepared statement in the database in which it was prepared, even after `USE`.
-    /// That includes Diesel's own queries, if they are cached.
+    /// The servers run a prepared statement in the database in which it was prepared, even after
+    /// `USE`. That includes Diesel's own queries, if they are cached.
     fn a_cached_statement_stays_in_the_database_in_which_it_was_prepared() {
         let (db, other_db) = (Database::with_tables(), Database::with_tables());
         let (mut conn, mut admin) = (db.connect(), Admin::new());

@@ -134,7 +134,8 @@ impl Proxy {
         self.shared.cut();
     }
 
-    /// Forwards nothing any more, and leaves all connections open, as a network does that drops packets.
+    /// Forwards nothing any more, and leaves all connections open, as a network does that drops
+    /// packets.
     pub(crate) fn silence(&self) {
         self.shared.lock().is_silent = true;
     }

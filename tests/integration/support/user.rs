@@ -14,14 +14,14 @@ pub(crate) struct User<'d> {
 }
 
 impl<'d> User<'d> {
-    /// A user who may do everything in the database, and has these privileges besides.
+    /// Returns a user who may do everything in the database, and has these privileges besides.
     pub(crate) fn new(db: &'d Database, grants: &[&str]) -> Self {
         let everything = format!("ALL ON `{}`.*", db.name());
         let grants = iter::once(everything).chain(grants.iter().map(ToString::to_string));
         Self::with_only(db, &grants.collect::<Vec<_>>())
     }
 
-    /// A user who has these privileges alone.
+    /// Returns a user who has these privileges alone.
     pub(crate) fn with_only(db: &'d Database, grants: &[String]) -> Self {
         let mut admin = server::connect();
         let name = db.name();

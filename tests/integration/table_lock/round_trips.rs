@@ -56,7 +56,7 @@ fn a_table_lock_costs_three_round_trips_and_its_release_three_however_many_table
     }
 }
 
-/// The batches that a lock and its release send, as statements.
+/// Returns the batches that a lock and its release send, as statements.
 fn batches(lock: &TableLock, db: &Database) -> [Vec<String>; 2] {
     let proxy = Proxy::new();
     let mut conn = db.connect_through(&proxy);

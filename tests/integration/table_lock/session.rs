@@ -72,7 +72,7 @@ fn expect_ended<E: Into<Error>>(ended: Result<(), E>) {
     }
 }
 
-/// The tables as errors name them.
+/// Returns the tables as errors name them.
 fn all_tables_listed() -> String {
     let statement = all_tables().to_string();
     statement.strip_prefix("LOCK TABLES ").unwrap().to_owned()
@@ -302,7 +302,8 @@ fn writes_after_a_statement_that_ended_the_transaction_are_rolled_back() {
         leaves_everything_as_it_was(written, |conn| {
             expect_ended(with(conn, |conn| {
                 run_end(conn, sql);
-                // `CREATE TABLE` is refused under the lock, and this is too if it was unlocked by it.
+                // `CREATE TABLE` is refused under the lock, and this is too if it was unlocked by
+                // it.
                 log(conn, "after the end").map(drop)
             }));
         });

@@ -20,7 +20,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// A database with this many pizzerias, of which nine in ten have a wrong fee.
+    /// Returns a database with this many pizzerias, of which nine in ten have a wrong fee.
     pub(crate) fn with_pizzerias(purpose: &str, rows: u32) -> Self {
         let database = Self::empty(purpose);
         let seeded = database.run(&["--seed", &rows.to_string(), "--dry-run"]);
@@ -54,7 +54,7 @@ impl Database {
         Running(Some(self.command(args).spawn().unwrap()))
     }
 
-    /// Makes whoever repairs this row wait in the middle of the statement, until the gate is opened.
+    /// Makes a repair of this row wait in the middle of the statement, until the gate is opened.
     pub(crate) fn close_gate(&self, row: u32) -> Gate {
         let mut conn = self.connect();
         let gate = format!("gate of {}", std::process::id()) + &row.to_string() + &self.name;
@@ -89,12 +89,12 @@ pub(crate) struct Gate {
 impl Gate {
     /// Waits until the program stands before the gate, and answers with its connection.
     pub(crate) fn until_reached(&self) -> i64 {
-        self.until("somebody stands before the gate", "STATE LIKE 'User%lock'")
+        self.until("a repair waits at the gate", "STATE LIKE 'User%lock'")
     }
 
-    /// Waits until somebody waits for a table, and answers with the connection.
+    /// Blocks until a connection waits for a table, and returns its ID.
     pub(crate) fn until_kept_out(&self) -> i64 {
-        self.until("somebody waits for a table", "STATE LIKE 'Waiting for table%'")
+        self.until("a connection waits for a table", "STATE LIKE 'Waiting for table%'")
     }
 
     fn until(&self, what: &str, condition: &str) -> i64 {
@@ -193,7 +193,7 @@ fn connect(database: &str) -> MysqlConnection {
     MysqlConnection::establish(&url).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
-/// A database of the server that `DATABASE_URL` names.
+/// Returns a database of the server that `DATABASE_URL` names.
 fn url(database: &str) -> String {
     let url = std::env::var("DATABASE_URL")
         .unwrap_or_else(|_| panic!("DATABASE_URL is not set: run `./dev test`"));

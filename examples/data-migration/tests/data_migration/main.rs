@@ -17,7 +17,7 @@ const WRONG_USAGE: i32 = 2;
 const NOTHING_TO_DO: i32 = 3;
 const IN_USE: i32 = 4;
 
-/// What it printed, after a look at its exit code.
+/// Returns what it printed, after a look at its exit code.
 #[track_caller]
 fn ended(output: Output, code: i32) -> (String, String) {
     let stdout = String::from_utf8(output.stdout).unwrap();

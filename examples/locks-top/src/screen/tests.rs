@@ -68,7 +68,7 @@ fn screen() -> Screen {
     Screen::new(snapshot(), Duration::from_secs(1), Choice::default())
 }
 
-/// What is on a screen of this size, without the blanks at the end of lines.
+/// Returns what is on a screen of this size, without the blanks at the end of lines.
 fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| screen.draw(frame)).unwrap();
@@ -91,7 +91,7 @@ fn type_in(screen: &mut Screen, text: &str) {
     press(screen, &text.chars().map(KeyCode::Char).collect::<Vec<_>>());
 }
 
-/// The first cells of the rows.
+/// Returns the first cells of the rows.
 fn names(text: &str) -> Vec<&str> {
     let rows = text.lines().skip(2).take_while(|line| !line.is_empty());
     rows.filter_map(|line| line.split_whitespace().next()).collect()

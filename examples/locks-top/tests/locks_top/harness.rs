@@ -22,7 +22,7 @@ pub(crate) fn program(url: &str, args: &[&str]) -> Command {
     command
 }
 
-/// What the program printed, which has no character that moves the cursor.
+/// Returns what the program printed, which has no character that moves the cursor.
 #[track_caller]
 pub(crate) fn output_of(url: &str, args: &[&str]) -> String {
     let output = program(url, args).output().unwrap();
@@ -33,7 +33,7 @@ pub(crate) fn output_of(url: &str, args: &[&str]) -> String {
     text
 }
 
-/// What it says when it can show nothing.
+/// Returns what it says when it can show nothing.
 #[track_caller]
 pub(crate) fn refusal_of(url: &str) -> String {
     let Output { status, stdout, stderr } = program(url, &["--once"]).output().unwrap();
@@ -43,7 +43,7 @@ pub(crate) fn refusal_of(url: &str) -> String {
     text
 }
 
-/// The cells of the first line that begins so.
+/// Returns the cells of the first line that begins so.
 #[track_caller]
 pub(crate) fn cells<'o>(output: &'o str, first: &str) -> Vec<&'o str> {
     let line = output.lines().find(|line| line.starts_with(&format!("{first} ")));
@@ -98,7 +98,7 @@ pub(crate) fn until(what: &str, mut seen: impl FnMut() -> bool) {
     }
 }
 
-/// A name that no other test uses.
+/// Returns a name that no other test uses.
 pub(crate) fn unique(purpose: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("top{}-{}-{purpose}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
@@ -125,7 +125,7 @@ impl Waiter {
             "EXISTS (SELECT 1 FROM information_schema.PROCESSLIST \
              WHERE ID = {id} AND STATE IN ('User lock', 'User level lock'))"
         );
-        until("somebody waits", || is(&mut waiter.admin, &waits));
+        until("a connection waits", || is(&mut waiter.admin, &waits));
         waiter
     }
 }
@@ -137,8 +137,8 @@ impl Drop for Waiter {
     }
 }
 
-/// The plugin of MariaDB's shared server, as a test needs it. To be made first: MariaDB crashes where
-/// the plugin is unloaded while somebody reads it, so that one test at a time uses it.
+/// The plugin of MariaDB's shared server, as a test needs it. To be made first: MariaDB crashes
+/// where the plugin is unloaded while it is read, so that one test at a time uses it.
 pub(crate) struct Plugin {
     installed: bool,
     conn: MysqlConnection,
@@ -181,7 +181,7 @@ impl Drop for Plugin {
     }
 }
 
-/// A server of the same kind with options of its own, that nobody else uses.
+/// A server of the same kind with its own options, which only one test uses.
 pub(crate) struct Private {
     process: Child,
     folder: PathBuf,
@@ -197,7 +197,7 @@ impl Private {
         };
         let folder = env::temp_dir().join(unique("server"));
         fs::create_dir_all(&folder).unwrap();
-        // The port is closed again, and nobody else is given it so soon.
+        // The port is closed again, and the system does not reuse it so soon.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = fs::File::create(folder.join("log")).unwrap();
         let process = Command::new(command)

@@ -143,7 +143,7 @@ fn an_error_at_the_start_leaves_the_terminal_alone() {
     assert!(terminal.has_left_the_screen() && !terminal.is_raw());
 }
 
-/// A user whose connections can be told from all others.
+/// A user whose connections differ from all others.
 struct User {
     name: String,
     admin: MysqlConnection,

@@ -127,7 +127,7 @@ fn an_idle_server_is_asked_two_statements() {
     assert!(output.contains("held whose name begins with shop.\\u{1b}."), "{output}");
 }
 
-/// How many statements the server has run.
+/// Returns how many statements the server has run.
 fn statements(conn: &mut diesel::MysqlConnection) -> i64 {
     use diesel::prelude::*;
     #[derive(QueryableByName)]
@@ -149,8 +149,8 @@ fn without_a_list_of_locks_it_fails_and_says_what_to_do() {
         let text = refusal_of(&server.url);
         assert!(text.contains(remedy), "{text}");
     }
-    let nobody = refusal_of("mysql://root@127.0.0.1:1/");
-    assert!(nobody.contains("127.0.0.1"), "{nobody}");
+    let unreachable = refusal_of("mysql://root@127.0.0.1:1/");
+    assert!(unreachable.contains("127.0.0.1"), "{unreachable}");
 }
 
 #[test]

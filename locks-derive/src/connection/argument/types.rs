@@ -29,7 +29,8 @@ pub(super) fn is_connection(ty: &Type, signature: &Signature) -> bool {
         || bounds(ty, signature).is_some_and(|bounds| bounds.iter().any(ends_so))
 }
 
-/// The last names of the traits that a type parameter of the function must have, `impl …` too.
+/// Returns the last names of the traits that a type parameter of the function must have, `impl …`
+/// too.
 pub(super) fn bounds<'s>(ty: &'s Type, signature: &'s Signature) -> Option<Vec<&'s Ident>> {
     let mut found: Vec<&TypeParamBound> = Vec::new();
     match unwrapped(ty) {
@@ -79,7 +80,7 @@ pub(super) fn is_pool(ty: &Type) -> bool {
     }
 }
 
-/// The last name of a path, or of the first trait of `impl` and `dyn`.
+/// Returns the last name of a path, or of the first trait of `impl` and `dyn`.
 fn last_name(ty: &Type) -> Option<&Ident> {
     let path = match unwrapped(ty) {
         Type::Path(path) => &path.path,
@@ -97,7 +98,7 @@ fn first_trait<'t>(mut bounds: impl Iterator<Item = &'t TypeParamBound>) -> Opti
     })
 }
 
-/// The type without parentheses, and without the invisible ones around `$ty:ty`.
+/// Returns the type without parentheses, and without the invisible ones around `$ty:ty`.
 pub(super) fn unwrapped(ty: &Type) -> &Type {
     match ty {
         Type::Paren(inner) => unwrapped(&inner.elem),
@@ -106,7 +107,7 @@ pub(super) fn unwrapped(ty: &Type) -> &Type {
     }
 }
 
-/// Whether it may be an alias of a connection.
+/// Returns whether it may be an alias of a connection.
 pub(super) fn may_be_connection(ty: &Type) -> bool {
     let Type::Path(_) = unwrapped(ty) else { return false };
     last_name(ty).is_some_and(|name| {

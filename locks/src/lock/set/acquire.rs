@@ -17,9 +17,10 @@ impl LockSet {
     ///
     /// One round trip if all of them are free and the set has up to eight names, and another to
     /// release them; one more each for up to 64 names. The first use of a number of names on a
-    /// connection prepares the statement, which is one more. If one of the locks is busy, the others
-    /// cost about two round trips for each time that the set can be halved, and releasing them after
-    /// a timeout costs one more. A name that MySQL would refuse is acquired alone, on MariaDB too.
+    /// connection prepares the statement, which is one more. If one of the locks is busy, the
+    /// others cost about two round trips for each time that the set can be halved, and releasing
+    /// them after a timeout costs one more. A name that MySQL would refuse is acquired alone, on
+    /// MariaDB too.
     ///
     /// ```no_run
     /// # use diesel::prelude::*;
@@ -37,8 +38,8 @@ impl LockSet {
     ///
     /// - [`Error::Timeout`] if another connection held one of the locks until the timeout. It names
     ///   that lock and its holder.
-    /// - [`Error::Deadlock`] if this connection held another lock before, for which the holder of one
-    ///   of these waits.
+    /// - [`Error::Deadlock`] if this connection held another lock before, for which the holder of
+    ///   one of these waits.
     /// - [`Error::NoNames`] if the set is empty.
     /// - Otherwise the same as [`Lock::acquire`](crate::Lock::acquire).
     ///
@@ -112,8 +113,8 @@ impl LockSet {
     /// # Errors
     ///
     /// If the body fails, its error is returned. Otherwise the errors are those of
-    /// [`acquire`](Self::acquire) and [`LockGuard::release`]: if one of the locks was no longer held
-    /// at the end of the body, its work was not exclusive, and [`Error::NotHeld`] is returned.
+    /// [`acquire`](Self::acquire) and [`LockGuard::release`]: if one of the locks was no longer
+    /// held at the end of the body, its work was not exclusive, and [`Error::NotHeld`] is returned.
     pub fn with<Conn, T, E>(
         &self,
         conn: &mut Conn,

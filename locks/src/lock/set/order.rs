@@ -11,9 +11,9 @@ pub(super) fn compare(one: &str, other: &str) -> Ordering {
     lower.then_with(|| one.cmp(other))
 }
 
-/// The lower case of MySQL's names of locks, which is that of the collation `utf8mb3_general_ci`:
-/// Unicode's of the year 2000, one character for one. Measured on MySQL 9.7 for every character; a
-/// test compares them.
+/// Returns the lower case of MySQL's names of locks, which is that of the collation
+/// `utf8mb3_general_ci`: Unicode's of the year 2000, one character for one. Measured on MySQL 9.7
+/// for every character; a test compares them.
 fn lower_case(character: char) -> char {
     match character {
         'İ' => 'i',

@@ -42,8 +42,8 @@ async fn release_part(names: &[FullName], conn: &mut impl Wire) -> Result<bool, 
     };
     let error = ServerError::diagnose(error, conn).await;
     if error.kind != ErrorKind::ConnectionLost {
-        // Interrupted, perhaps after they were released. If they are still held, they were held to the
-        // end.
+        // Interrupted, perhaps after they were released. If they are still held, they were held to
+        // the end.
         if let Ok(true) = conn.call(&SetFunction::release(first, others)).await {
             return Ok(true);
         }

@@ -89,7 +89,7 @@ async fn take_in_order(
     Ok(None)
 }
 
-/// Whether all were free, and are acquired now. Otherwise none is.
+/// Returns whether all were free, and are acquired now. Otherwise none is.
 async fn acquire_at_once(names: &[FullName], conn: &mut impl Wire) -> Result<bool, Error> {
     let [first, others @ ..] = names else { return Ok(true) };
     // A name that the server refuses stops it in the middle, so it is acquired alone.

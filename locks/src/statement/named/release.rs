@@ -67,7 +67,7 @@ pub(crate) fn release_as_text(name: &FullName) -> String {
     }
 }
 
-/// The name of the lock as an expression.
+/// Returns the name of the lock as an expression.
 pub(super) fn literal(name: &FullName) -> String {
     let literal = format!("CONVERT(X'{}' USING utf8mb4)", name.digits());
     if name.is_shortened() {

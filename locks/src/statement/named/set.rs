@@ -13,12 +13,12 @@ static ACQUIRE: Texts = Texts::by_text();
 static RELEASE: Texts = Texts::by_text();
 static INSPECT: Texts = Texts::by_text();
 
-/// Statements for this many names are cached. Each number of names has a text of its own, so that
+/// Statements for this many names are cached. Each number of names has a different text, so that
 /// programs with sets of any size would fill the server with prepared statements.
 const MOST_CACHED: usize = 8;
 
-/// The calls on acquiring are nested: MariaDB's stack has room for 200, and not for 500 (measured on
-/// 10.11).
+/// The calls on acquiring are nested: MariaDB's stack has room for 200, and not for 500 (measured
+/// on 10.11).
 pub(crate) const MOST_NAMES: usize = 64;
 
 /// A lock function on all names.
@@ -38,11 +38,11 @@ enum Function {
 }
 
 impl<'n> SetFunction<'n> {
-    /// Acquires all of them, or none, without waiting: what was acquired before one that is not free is
-    /// released again.
+    /// Acquires all of them, or none, without waiting: what was acquired before one that is not
+    /// free is released again.
     ///
-    /// Both servers evaluate `IF` from the left to the right, and only what they need. MySQL 9.7 stops
-    /// at an error, and so keeps what comes before the name that caused it.
+    /// Both servers evaluate `IF` from the left to the right, and only what they need. MySQL 9.7
+    /// stops at an error, and so keeps what comes before the name that caused it.
     pub(crate) fn acquire(first: &'n FullName, others: &'n [FullName]) -> Self {
         Self::new(first, others, Function::Acquire, &ACQUIRE)
     }
@@ -167,8 +167,8 @@ pub(crate) fn release_set_as_text(names: &[FullName]) -> String {
     format!("DO {}", calls.join(", "))
 }
 
-/// Releases the names, as plain text, up to the first one that this connection does not hold: after an
-/// acquire that MySQL has stopped.
+/// Releases the names, as plain text, up to the first one that this connection does not hold: after
+/// an acquire that MySQL has stopped.
 pub(crate) fn release_leading_as_text(names: &[FullName]) -> String {
     let mut calls = "0".to_owned();
     for name in names.iter().rev() {

@@ -18,12 +18,12 @@ use crate::error::Error;
 use crate::statement::named::{Acquire, ByType, Numbered, NumberedInspect, Release};
 use crate::statement::{Echo, KILL_SELF, Mismatched};
 
-/// Closes the connection, and waits for nothing. No later use of it gets an answer that was meant for an
-/// earlier one.
+/// Closes the connection, and waits for nothing. No later use of it gets an answer that was meant
+/// for an earlier one.
 ///
-/// First, the server is asked to close it: the first poll writes the request, whatever the state of the
-/// connection. Behind a statement that is running, the server obeys when that has ended. Measured over
-/// TCP, a unix socket and TLS, on both of tokio's runtimes and without one.
+/// First, the server is asked to close it: the first poll writes the request, whatever the state of
+/// the connection. Behind a statement that is running, the server obeys when that has ended.
+/// Measured over TCP, a unix socket and TLS, on both of tokio's runtimes and without one.
 ///
 /// Then the client's end is closed, if it can be, see [`hang_up`].
 pub(crate) fn close_at_once(conn: &mut AsyncMysqlConnection) {
@@ -32,7 +32,8 @@ pub(crate) fn close_at_once(conn: &mut AsyncMysqlConnection) {
     swallow_panic(|| conn.set_instrumentation(|_: InstrumentationEvent<'_>| {}));
     swallow_panic(|| poll_once(conn.batch_execute(KILL_SELF)).is_ready());
     if swallow_panic(|| hang_up(conn)) != Some(true) {
-        // Once more, since the first one may be struck by the `KILL QUERY` that ends what is running.
+        // Once more, since the first one may be struck by the `KILL QUERY` that ends what is
+        // running.
         swallow_panic(|| poll_once(conn.batch_execute(KILL_SELF)).is_ready());
         // What is prepared first cannot be answered by the answer to another statement.
         conn.set_prepared_statement_cache_size(CacheSize::Disabled);
@@ -63,11 +64,11 @@ impl Instrumentation for Closed {
     }
 }
 
-/// Makes the driver drop its socket. Whether it did.
+/// Makes the driver drop its socket, and returns whether it did.
 ///
-/// The driver (`mysql_async` 0.36) does so after any error of its own. It has one that needs no answer:
-/// a prepared statement with too few parameters. So this looks for a statement of this library that
-/// Diesel has cached, by its type.
+/// The driver (`mysql_async` 0.36) does so after any error that it raises itself. One of them needs
+/// no answer: a prepared statement with too few parameters. So this looks for a statement of this
+/// library that Diesel has cached, by its type.
 fn hang_up(conn: &mut AsyncMysqlConnection) -> bool {
     type AnyAcquire = Numbered<'static, Acquire<'static>>;
     type AnyRelease = Numbered<'static, Release<'static>>;

@@ -1,5 +1,5 @@
-//! What the library costs to compile: clean builds of a small application, with Diesel alone and with
-//! this library, in turn. Run by `./dev bench compile`, explained in `docs/performance.md`.
+//! What the library costs to compile: clean builds of a small application, with Diesel alone and
+//! with this library, in turn. Run by `./dev bench compile`, explained in `docs/performance.md`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

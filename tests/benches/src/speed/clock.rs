@@ -7,8 +7,8 @@ use std::time::Duration;
 pub(crate) enum Clock {
     /// The time that passes.
     Wall,
-    /// The processor time of this program, of the server, which is the process with this number, and of
-    /// others that take part. It hardly depends on what else the machine does.
+    /// The processor time of this program, of the server, which is the process with this number,
+    /// and of others that take part. It hardly depends on what else the machine does.
     Processor { server: u32 },
 }
 
@@ -24,7 +24,7 @@ impl Clock {
     }
 }
 
-/// The processor time of a process, with that of threads that have ended.
+/// Returns the processor time of a process, with that of threads that have ended.
 fn used_by(process: u32) -> Duration {
     let process = process.try_into().expect("the ID of a process");
     let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });

@@ -3,9 +3,9 @@
 //!
 //! Needs `DATABASE_URL`, a server on which databases may be created, reached by TCP; with
 //! `DIESEL_LOCKS_SOCKET`, its socket, that way is measured, too, and with
-//! `DIESEL_LOCKS_SERVER_PROCESS`, the server's process ID, by the processor time that both sides use.
-//! With `DIESEL_LOCKS_CORES`, two numbers, this program runs on the first of these cores to measure
-//! the socket, and on the second one to measure TCP. The table comes last.
+//! `DIESEL_LOCKS_SERVER_PROCESS`, the server's process ID, by the processor time that both sides
+//! use. With `DIESEL_LOCKS_CORES`, two numbers, this program runs on the first of these cores to
+//! measure the socket, and on the second one to measure TCP. The table comes last.
 //!
 //! `DIESEL_LOCKS_PICTURE` is the picture to write: with a panel for this server, and those of the
 //! other servers that it has already.
@@ -49,7 +49,7 @@ fn until(what: &str, mut seen: impl FnMut() -> bool) {
     assert!(seen(), "not seen: {what}");
 }
 
-/// The name and version of the server under test.
+/// Returns the name and version of the server under test.
 fn version() -> String {
     let version = diesel::select(sql::<Text>("VERSION()")).get_result(&mut server::connect());
     let version: String = version.unwrap();

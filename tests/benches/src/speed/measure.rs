@@ -9,8 +9,8 @@ use criterion::{BenchmarkId, Criterion};
 use crate::clock::Clock;
 use crate::contenders::Contender;
 
-/// A load that comes and goes is longer than one round, so that it meets all contenders of the round
-/// alike.
+/// A load that comes and goes is longer than one round, so that it meets all contenders of the
+/// round alike.
 const ROUNDS: usize = 30;
 
 /// How long once takes, in microseconds, as often as it was measured.
@@ -18,8 +18,8 @@ const ROUNDS: usize = 30;
 pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
-    /// The time that a tenth of the samples does not exceed: whatever else the machine does only adds
-    /// to it.
+    /// Returns the time that a tenth of the samples does not exceed: whatever else the machine does
+    /// only adds to it.
     pub(crate) fn time(&self) -> f64 {
         let mut samples = self.0.clone();
         samples.sort_by(f64::total_cmp);
@@ -43,7 +43,7 @@ pub(crate) fn measure(
     let mut samples: Vec<_> = contenders.iter().map(|_| Samples::default()).collect();
     for round in 0..ROUNDS {
         let mut group_of_round = criterion.benchmark_group(group);
-        // Each round begins with another one, so that nobody always follows the same.
+        // Each round begins with another one, so that no row always follows the same one.
         for turn in 0..contenders.len() {
             let index = (round + turn) % contenders.len();
             let id = BenchmarkId::new(index.to_string(), round);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::table::{Group, Row, Table};
 
-/// What can be told apart in it, by the titles of the groups.
+/// The titles of its groups.
 const GROUPS: [&str; 3] = [
     "Named lock, acquired and released",
     "Transaction under a named lock",

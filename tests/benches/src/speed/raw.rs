@@ -109,8 +109,8 @@ impl Statement {
     pub(crate) fn prepare(conn: &Rc<Raw>, sql: &str, values: &[Value]) -> Self {
         let mut values: Box<[Value]> = values.into();
         let mut binds: Vec<_> = values.iter_mut().map(bind).collect();
-        // SAFETY: the library copies what it is given, but for the buffers, which the statement owns;
-        // there are as many of them as parameters and columns, which is asserted.
+        // SAFETY: the library copies what it is given, but for the buffers, which the statement
+        // owns; there are as many of them as parameters and columns, which is asserted.
         unsafe {
             let stmt = NonNull::new(ffi::mysql_stmt_init(conn.0.as_ptr())).expect("out of memory");
             let length = sql.len().try_into().expect("a short statement");
@@ -132,10 +132,10 @@ impl Statement {
         }
     }
 
-    /// The one column of the one row, or the number of rows affected.
+    /// Returns the one column of the one row, or the number of rows affected.
     pub(crate) fn run(&mut self) -> i64 {
         let stmt = self.stmt.as_ptr();
-        // SAFETY: everything bound lives as long as the statement, and nobody else has it now.
+        // SAFETY: everything bound lives as long as the statement, and is used nowhere else.
         unsafe {
             if ffi::mysql_stmt_execute(stmt) != 0 {
                 self.check("execute");
@@ -160,7 +160,7 @@ impl Statement {
 
 impl Drop for Statement {
     fn drop(&mut self) {
-        // SAFETY: nobody uses it after this, and its connection still lives.
+        // SAFETY: it is not used after this, and its connection still lives.
         unsafe { ffi::mysql_stmt_close(self.stmt.as_ptr()) };
     }
 }
@@ -186,6 +186,7 @@ fn number(value: &mut i64) -> ffi::MYSQL_BIND {
 }
 
 fn empty() -> ffi::MYSQL_BIND {
-    // SAFETY: a struct of C, made of numbers and pointers, for which zero means that nothing is set.
+    // SAFETY: a struct of C, made of numbers and pointers, for which zero means that nothing is
+    // set.
     unsafe { mem::zeroed() }
 }

@@ -15,8 +15,8 @@ pub(crate) struct Table {
 /// The contenders for one thing.
 pub(crate) struct Group {
     pub(crate) title: &'static str,
-    /// The row of the C client, and that of Diesel without this library: the others are compared with
-    /// them.
+    /// The row of the C client, and that of Diesel without this library: the others are compared
+    /// with them.
     pub(crate) floor: Option<usize>,
     pub(crate) by_hand: Option<usize>,
     pub(crate) rows: Vec<Row>,

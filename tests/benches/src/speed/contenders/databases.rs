@@ -7,7 +7,7 @@ use super::{Contender, connect};
 
 const LOCK: Lock = Lock::new("in turn");
 
-/// The first one stays in one database.
+/// Returns the first one stays in one database.
 pub(crate) fn databases(url: &str, database: &str) -> Vec<Contender> {
     let other = other(database);
     let both = || [connect(url), connect(&url.replacen(database, &other, 1))];
@@ -37,7 +37,7 @@ pub(crate) fn databases(url: &str, database: &str) -> Vec<Contender> {
     ]
 }
 
-/// The name of the second database.
+/// Returns the name of the second database.
 pub(crate) fn other(database: &str) -> String {
     format!("{database}_2")
 }

@@ -72,7 +72,7 @@ pub(crate) fn named(url: &str, database: &str) -> Vec<Contender> {
     ]
 }
 
-/// The statements that acquire and release.
+/// Returns the statements that acquire and release.
 fn recorded(database: &str) -> (String, String) {
     let pair = |conn: &mut MysqlConnection| {
         LOCK.acquire(conn).unwrap().release().unwrap();

@@ -1,4 +1,5 @@
-//! Python's `mysqlclient`, the driver of Django: a child process that does the same again and again.
+//! Python's `mysqlclient`, the driver of Django: a child process that does the same again and
+//! again.
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
@@ -10,8 +11,8 @@ use url::Url;
 
 use super::Contender;
 
-/// As `django_mysql.locks.TableLock` calls the driver, by way of Django: without the time that Django
-/// itself takes.
+/// As `django_mysql.locks.TableLock` calls the driver, by way of Django: without the time that
+/// Django itself takes.
 const PROGRAM: &str = include_str!("five_statements.py");
 
 /// None if there is no Python with this driver.
