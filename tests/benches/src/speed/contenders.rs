@@ -1,5 +1,6 @@
 //! The ways to do one thing, side by side.
 
+mod awaited;
 mod databases;
 mod hand_off;
 mod inspect;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::Connection;
 use diesel::mysql::MysqlConnection;
 
+pub(crate) use self::awaited::{awaited_named, awaited_tables};
 pub(crate) use self::databases::{databases, other};
 pub(crate) use self::hand_off::hand_off;
 pub(crate) use self::inspect::inspect;

@@ -36,7 +36,8 @@ use diesel::sql_types::Text;
 
 use self::clock::Clock;
 use self::contenders::{
-    Contender, TABLE, databases, hand_off, inspect, named, other, tables, transactions,
+    Contender, TABLE, awaited_named, awaited_tables, databases, hand_off, inspect, named, other,
+    tables, transactions,
 };
 use self::measure::measure;
 use self::proxy::Proxy;
@@ -88,14 +89,17 @@ fn main() {
 /// All the contenders for one thing.
 type Contenders = fn(url: &str, database: &str) -> Vec<Contender>;
 
-/// What is measured, with the rows of the C client and of Diesel without this library.
-const GROUPS: [(&str, Option<usize>, Option<usize>, Contenders); 6] = [
+/// What is measured, with the rows of the C client (or of the async driver) and of Diesel without this
+/// library.
+const GROUPS: [(&str, Option<usize>, Option<usize>, Contenders); 8] = [
     ("Named lock, acquired and released", Some(0), Some(3), named),
     ("Named lock, from its holder to a waiter", Some(0), None, hand_off),
     ("Whether a named lock is held", Some(0), Some(1), inspect),
     ("Transaction under a named lock", Some(0), Some(1), transactions),
     ("Named lock, databases in turn", None, None, databases),
     ("Table lock, acquired and released", Some(0), Some(1), tables),
+    ("Async: named lock, acquired and released", Some(0), Some(2), awaited_named),
+    ("Async: table lock, acquired and released", Some(0), Some(2), awaited_tables),
 ];
 
 /// What can be counted, of warm connections.

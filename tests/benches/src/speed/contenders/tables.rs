@@ -23,7 +23,7 @@ const BY_HAND: [&str; 5] = [
 
 /// The least that a program can send that uses Diesel's transactions: no statement is left out that
 /// it needs, and none is there for safety.
-const MINIMAL: [&str; 2] =
+pub(crate) const MINIMAL: [&str; 2] =
     ["SET autocommit = 0; LOCK TABLES `locked` WRITE", "COMMIT; UNLOCK TABLES; SET autocommit = 1"];
 
 /// All of them, on connections to this address, the first one being the floor.
