@@ -192,7 +192,8 @@ alone! {
 alone! {
     async fn keeping_a_lock_alive_costs_one_round_trip_to_begin_and_two_to_end() {
         let (database, proxy) = (Database::create().await, Proxy::start().await);
-        let conn = database.connect_through(&proxy).await;
+        let mut conn = database.connect_through(&proxy).await;
+        LOCK.acquire(&mut conn).await.unwrap().release().await.unwrap();
         let guard = LOCK.acquire_owned(Box::new(conn)).await.unwrap();
         proxy.take();
         let kept = guard.keep_alive(Duration::from_secs(3_000)).await.unwrap();

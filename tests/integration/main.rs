@@ -74,6 +74,7 @@ mod table_lock {
 
 /// The connections and the error types of real programs.
 mod connections {
+    mod both_drivers;
     mod broken_contract;
     mod error_types;
     mod multi;
