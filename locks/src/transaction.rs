@@ -55,24 +55,13 @@ impl Sentinel {
         lock: &str,
         conn: &mut impl Wire,
     ) -> Result<(), Error> {
-        self.end_batch(ending, batch, restore, lock, conn).await?;
-        conn.forget_transactions();
-        Ok(())
-    }
-
-    /// The same, if the batch does not end the transaction.
-    async fn end_batch(
-        &self,
-        ending: Ending,
-        batch: &str,
-        restore: fn(Batch) -> String,
-        lock: &str,
-        conn: &mut impl Wire,
-    ) -> Result<(), Error> {
         in_step_or_close(conn).await?;
         let depth = conn.depth();
         if let Ok(1) = depth {
-            let Err(error) = conn.batch(batch).await else { return Ok(()) };
+            let Err(error) = conn.batch(batch).await else {
+                conn.forget_transactions();
+                return Ok(());
+            };
             let failed = ServerError::diagnose(error, conn).await;
             if failed.kind != ErrorKind::ConnectionLost {
                 self.clean_up(restore, lock, conn).await?;
