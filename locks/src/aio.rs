@@ -34,10 +34,11 @@
 //! - The driver's end of the socket is closed, so that later queries fail. Where that cannot be
 //!   done, because none of this library's statements was prepared on the connection yet, its next
 //!   query panics: the driver would return the answer to the cancelled call.
-//! - `KILL QUERY` is sent over another connection, by a task of the tokio runtime, since a server
-//!   that runs a statement, or waits for a lock, reads nothing else. It ends the body's own query,
-//!   too. If the server cannot be reached that way, the statement runs to its end, a wait for a
-//!   named lock ends after 60 seconds, and one for tables at its timeout.
+//! - `KILL QUERY` is sent over another connection, by a task of the tokio runtime, until the server
+//!   has closed the first one: a server that runs a statement, or waits for a lock, reads nothing
+//!   else. It ends the body's own query, too. If the server cannot be reached that way, the
+//!   statement runs to its end, a wait for a named lock or a fencing token ends after 60 seconds,
+//!   and one for tables at its timeout.
 //!
 //! A query of yours that was cancelled earlier leaves its answer in the stream, too. The next call
 //! on that connection notices it: it closes the connection and returns [`Error::ConnectionLost`].
