@@ -1,4 +1,4 @@
-//! The connections that locks can be taken on, and what the guards of locks dereference to.
+//! The connections on which locks can be acquired, and what the guards of locks dereference to.
 
 use std::cell::RefMut;
 use std::sync::{MutexGuard, RwLockWriteGuard};
@@ -7,7 +7,8 @@ use diesel::mysql::MysqlConnection;
 
 use crate::error::Error;
 
-/// A connection that locks can be taken on: Diesel's [`MysqlConnection`], or a wrapper around one.
+/// A connection on which locks can be acquired: Diesel's [`MysqlConnection`], or a wrapper around
+/// one.
 ///
 /// It is implemented for `MysqlConnection`, for `&mut C` and `Box<C>`, for the guards of this
 /// library, for the standard library's [`MutexGuard`], [`RwLockWriteGuard`] and [`RefMut`], and,
@@ -40,8 +41,8 @@ use crate::error::Error;
 /// the wrapper's. Two kinds of wrappers break this contract:
 ///
 /// - One that picks any connection of several, for example the next one of a pool. A lock belongs
-///   to one connection; it would be taken on one and released on another, which does not hold it:
-///   [`Error::NotHeld`], and the first one keeps the lock.
+///   to one connection; it would be acquired on one and released on another, which does not hold
+///   it: [`Error::NotHeld`], and the first one keeps the lock.
 ///
 ///   ```no_run
 ///   # use diesel::mysql::MysqlConnection;
@@ -65,7 +66,7 @@ use crate::error::Error;
 ///   open, so that its `transaction` sends `BEGIN`, which releases the tables.
 ///   ([`Error::TransactionEnded`] reports it, and nothing more is committed.)
 #[diagnostic::on_unimplemented(
-    message = "no lock can be taken on `{Self}`: it is not known to be a MySQL connection",
+    message = "no lock can be acquired on `{Self}`: it is not known to be a MySQL connection",
     label = "not known to be a MySQL connection",
     note = "for a pool, pass one of its connections: `&mut pool.get()?`",
     note = "for a pooled connection, enable the feature `r2d2` of `diesel-locks`, or pass `&mut *conn`",

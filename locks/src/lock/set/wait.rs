@@ -31,18 +31,18 @@ pub(super) async fn acquire_set(
         }
         _ => {}
     }
-    let mut taken = Vec::with_capacity(set.names.len());
-    let ended = take_in_order(set, &Wait::start(timeout), &mut taken, conn).await;
+    let mut acquired = Vec::with_capacity(set.names.len());
+    let ended = acquire_in_order(set, &Wait::start(timeout), &mut acquired, conn).await;
     match ended {
-        Ok(None) => Ok(Outcome::Acquired(taken)),
+        Ok(None) => Ok(Outcome::Acquired(acquired)),
         Ok(Some(Busy { name, holder })) => {
-            release_set(&taken, conn).await?;
+            release_set(&acquired, conn).await?;
             Ok(Outcome::Busy { name, holder })
         }
         Err(error) => {
             if !matches!(error, Error::ConnectionLost(_)) {
                 // The first error says why; locks that cannot be released close the connection.
-                let _ = release_set(&taken, conn).await;
+                let _ = release_set(&acquired, conn).await;
             }
             Err(error)
         }
@@ -51,10 +51,10 @@ pub(super) async fn acquire_set(
 
 /// Acquires as many as are free at once, and waits for each of the others alone, in the one order:
 /// connections that wait for each other are then never both waiting for a set.
-async fn take_in_order(
+async fn acquire_in_order(
     set: &LockSet,
     wait: &Wait,
-    taken: &mut Vec<FullName>,
+    acquired: &mut Vec<FullName>,
     conn: &mut impl Wire,
 ) -> Result<Option<Busy>, Error> {
     // All locks of a set are in one database, whatever the client's next guess is.
@@ -66,7 +66,7 @@ async fn take_in_order(
             match wait_for(&lock, wait.remaining(), conn).await? {
                 Outcome::Acquired(full) => {
                     database = database.or_else(|| set.database_of(&full, name));
-                    taken.push(full);
+                    acquired.push(full);
                 }
                 Outcome::Busy { name, holder } => return Ok(Some(Busy { name, holder })),
             }
@@ -78,7 +78,7 @@ async fn take_in_order(
         }
         if acquire_at_once(&full, conn).await? {
             database = database.or_else(|| full.first()?.checked_database().map(str::to_owned));
-            taken.extend(full.into_iter().map(FullName::settle));
+            acquired.extend(full.into_iter().map(FullName::settle));
             continue;
         }
         // One of them is not free, or the guess was wrong: waiting for the first one settles that.

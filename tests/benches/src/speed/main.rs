@@ -89,8 +89,8 @@ fn main() {
 /// All the contenders for one thing.
 type Contenders = fn(url: &str, database: &str) -> Vec<Contender>;
 
-/// What is measured, with the rows of the C client (or of the async driver) and of Diesel without this
-/// library.
+/// What is measured, with the rows of the C client (or of the async driver) and of Diesel without
+/// this library.
 const GROUPS: [(&str, Option<usize>, Option<usize>, Contenders); 8] = [
     ("Named lock, acquired and released", Some(0), Some(3), named),
     ("Named lock, from its holder to a waiter", Some(0), None, hand_off),
