@@ -10,7 +10,9 @@ mod wait;
 use std::fmt;
 use std::time::Duration;
 
+use super::resolve::refuse_unusable;
 use super::{Lock, Prefix};
+use crate::error::Error;
 use crate::name::FullName;
 use crate::timeout::Timeout;
 
@@ -149,6 +151,22 @@ impl LockSet {
             (Prefix::None, _) => Prefix::None,
         };
         Lock { prefix, shortened: self.shortened, ..Lock::new(name) }
+    }
+
+    /// Returns the full names, in this database if the set is in the connection's and it is known.
+    fn full_names(&self, names: &[String], current: Option<&str>) -> Result<Vec<FullName>, Error> {
+        let mut full = Vec::<FullName>::with_capacity(names.len());
+        for name in names {
+            // Guessed once: another thread may change the guess before the next name.
+            full.push(match full.first().and_then(FullName::checked_database) {
+                Some(guessed) => {
+                    refuse_unusable(name)?;
+                    FullName::in_current(guessed, name, self.shortened)
+                }
+                None => self.lock(name, current).guess()?,
+            });
+        }
+        Ok(full)
     }
 
     fn is_in_current_database(&self) -> bool {

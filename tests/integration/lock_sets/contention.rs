@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_locks::{Error, Lock, LockSet};
 
 use crate::support::schema::Database;
@@ -202,5 +204,30 @@ fn a_deadlock_with_other_locks_fails_one_call_which_keeps_what_it_held_before() 
             });
             assert!(one != other, "both or neither: {one}");
         }
+    });
+}
+
+/// The client guesses the database, and another thread may change the guess at any moment.
+#[test]
+fn threads_in_many_databases_acquire_all_locks_of_a_set_in_their_own() {
+    watchdog(|| {
+        let databases: Vec<_> = (0..4).map(|_| Database::new()).collect();
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        thread::scope(|threads| {
+            for db in &databases {
+                threads.spawn(|| {
+                    let mut conn = db.connect();
+                    let full_names = names.map(|name| db.full_name(name));
+                    let holds = |name| format!("IS_USED_LOCK('{name}') = CONNECTION_ID()");
+                    let holds_all = full_names.map(holds).join(" AND ");
+                    for _ in 0..1_500 {
+                        let mut guard = Lock::all(names).try_acquire(&mut conn).unwrap().unwrap();
+                        let held = diesel::select(sql::<Bool>(&holds_all)).get_result(&mut *guard);
+                        assert_eq!(held, Ok(true), "a lock of another database was acquired");
+                        guard.release().unwrap();
+                    }
+                });
+            }
+        });
     });
 }

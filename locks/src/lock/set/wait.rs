@@ -72,10 +72,7 @@ async fn acquire_in_order(
             }
             continue;
         }
-        let mut full = Vec::with_capacity(names.len());
-        for name in names {
-            full.push(set.lock(name, database.as_deref()).guess()?);
-        }
+        let full = set.full_names(names, database.as_deref())?;
         if acquire_at_once(&full, conn).await? {
             database = database.or_else(|| full.first()?.checked_database().map(str::to_owned));
             acquired.extend(full.into_iter().map(FullName::settle));
