@@ -98,8 +98,8 @@ const GROUPS: [(&str, Option<usize>, Option<usize>, Contenders); 8] = [
     ("Transaction under a named lock", Some(0), Some(1), transactions),
     ("Named lock, databases in turn", None, None, databases),
     ("Table lock, acquired and released", Some(0), Some(1), tables),
-    ("Async: named lock, acquired and released", Some(0), Some(2), awaited_named),
-    ("Async: table lock, acquired and released", Some(0), Some(2), awaited_tables),
+    ("Named lock, async", Some(0), Some(2), awaited_named),
+    ("Table lock, async", Some(0), Some(2), awaited_tables),
 ];
 
 /// What can be counted, of warm connections.
