@@ -189,8 +189,8 @@ fn expect_ended(sql: &str, found_in: &str, end: &dyn Fn(&mut MysqlConnection)) {
 #[test]
 fn a_statement_that_ends_the_transaction_is_an_error_in_every_way() {
     for sql in ENDINGS {
-        // Each has its own: with a client library that encrypts, the connections of all of them take
-        // minutes.
+        // Each has its own: with a client library that encrypts, the connections of all of them
+        // take minutes.
         watchdog(|| {
             for found_in in ["DO 0", "SET autocommit = 0, lock_wait_timeout = 7, wait_timeout = 77"]
             {
