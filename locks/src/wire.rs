@@ -39,6 +39,9 @@ pub(crate) trait Wire: Send {
     /// Runs a lock function: whether it returned 1.
     fn call<'a, S: LockFunction>(&'a mut self, function: &'a S) -> Self::Step<'a, bool>;
 
+    /// Runs a lock function that grants nothing: what it returned.
+    fn value<'a, S: LockFunction>(&'a mut self, function: &'a S) -> Self::Step<'a, Option<i64>>;
+
     /// Looks at a named lock.
     fn inspect<'a>(&'a mut self, inspect: &'a Inspect<'a>) -> Self::Step<'a, InspectRow>;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Lock;
 use super::fence::Fence;
 use super::minimum::Minimum;
-use super::resolve::{error_for, inspect, inspect_uncached};
+use super::resolve::{error_for, inspect_uncached, is_own};
 use super::set::release::{holds_set, list, release_set};
 #[cfg(feature = "mysql")]
 use crate::connection::{LockConnection, mysql};
@@ -113,10 +113,7 @@ impl HeldLock {
 
     pub(crate) async fn is_still_held(&self, conn: &mut impl Wire) -> Result<bool, Error> {
         match &self.names {
-            Names::One(name) => {
-                let (_, holder, this) = inspect(name, conn).await?;
-                Ok(holder == Some(this))
-            }
+            Names::One(name) => is_own(name, conn).await,
             Names::Set { names, .. } => holds_set(names, conn).await,
         }
     }

@@ -1,10 +1,12 @@
 //! Resolves a lock's full name: the database is guessed by the client and checked by the server.
 
+use diesel::result::QueryResult;
+
 use super::{Lock, Prefix};
 use crate::error::Error;
 use crate::name::FullName;
 use crate::server_error::{ErrorKind, ServerError};
-use crate::statement::named::{Inspect, InspectRow};
+use crate::statement::named::{Inspect, InspectRow, OTHER_DATABASE, UsedLock};
 use crate::wire::Wire;
 
 impl Lock<'_> {
@@ -69,15 +71,30 @@ pub(super) async fn inspect_uncached(
     run(Inspect::uncached(name), name, conn).await
 }
 
+/// Returns whether this connection holds the lock.
+pub(super) async fn is_own(name: &FullName, conn: &mut impl Wire) -> Result<bool, Error> {
+    let is_own = conn.call(&UsedLock::is_own(name)).await;
+    diagnosed(is_own, name, conn).await
+}
+
+async fn diagnosed<T>(
+    answer: QueryResult<T>,
+    name: &FullName,
+    conn: &mut impl Wire,
+) -> Result<T, Error> {
+    match answer {
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(error_for(name, ServerError::diagnose(error, conn).await)),
+    }
+}
+
 async fn run(
     inspect: Inspect<'_>,
     name: &FullName,
     conn: &mut impl Wire,
 ) -> Result<InspectRow, Error> {
-    match conn.inspect(&inspect).await {
-        Ok(row) => Ok(row),
-        Err(error) => Err(error_for(name, ServerError::diagnose(error, conn).await)),
-    }
+    let row = conn.inspect(&inspect).await;
+    diagnosed(row, name, conn).await
 }
 
 /// Returns the full name, and the connection that holds the lock.
@@ -86,12 +103,14 @@ pub(crate) async fn resolve(
     conn: &mut impl Wire,
 ) -> Result<(FullName, Option<u64>), Error> {
     let mut name = lock.guess()?;
-    let (database, holder, _) = inspect(&name, conn).await?;
-    if name.checked_database().is_none_or(|guess| database.as_deref() == Some(guess.as_bytes())) {
-        return Ok((name, holder));
+    let holder = conn.value(&UsedLock::holder(&name)).await;
+    match diagnosed(holder, &name, conn).await? {
+        Some(OTHER_DATABASE) => {}
+        holder => return Ok((name, holder.and_then(|id| id.try_into().ok()))),
     }
     // The statement may have been prepared in another database than the connection has now, or in
     // none: its answer is only the next guess.
+    let (database, ..) = inspect(&name, conn).await?;
     if database.is_some() {
         name = lock.correct(&name, database)?.unwrap_or(name);
     }

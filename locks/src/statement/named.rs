@@ -9,13 +9,13 @@ use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 #[cfg(feature = "async")]
-use diesel::sql_types::{BigInt, Nullable, Unsigned};
-use diesel::sql_types::{Binary, Text as TextType};
+use diesel::sql_types::Unsigned;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text as TextType};
 
 pub(crate) use self::acquire::Acquire;
 #[cfg(feature = "async")]
 pub(crate) use self::inspect::NumberedInspect;
-pub(crate) use self::inspect::{Inspect, InspectRow};
+pub(crate) use self::inspect::{Inspect, InspectRow, OTHER_DATABASE, UsedLock};
 pub(crate) use self::release::{RELEASE_ALL, Release, release_as_text, sleep};
 pub(crate) use self::set::{MOST_NAMES, SetFunction, release_leading_as_text, release_set_as_text};
 use super::Text;
@@ -150,6 +150,36 @@ impl<S: LockFunction> QueryFragment<Mysql> for Counted<'_, S> {
     }
 }
 
+/// A lock function whose row is what it returns.
+#[cfg(feature = "mysql")]
+#[derive(Debug)]
+pub(crate) struct Valued<'s, S>(pub(crate) &'s S);
+
+#[cfg(feature = "mysql")]
+impl<S: LockFunction> QueryFragment<Mysql> for Valued<'_, S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        self.0.push_select(&mut out);
+        push_value(self.0, Bound::Bytes, out)
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl<S> Query for Valued<'_, S> {
+    type SqlType = Nullable<BigInt>;
+}
+
+fn push_value<'b, S: LockFunction>(
+    function: &'b S,
+    bound: Bound,
+    mut out: AstPass<'_, 'b, Mysql>,
+) -> QueryResult<()> {
+    out.push_sql("CAST(");
+    function.walk_call(bound, out.reborrow())?;
+    out.push_sql(" AS SIGNED) LIMIT 1");
+    function.text().push_end(&mut out);
+    Ok(())
+}
+
 /// A lock function whose row begins with the client's own number.
 #[cfg(feature = "async")]
 #[derive(Debug)]
@@ -163,11 +193,8 @@ impl<S: LockFunction> QueryFragment<Mysql> for Numbered<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.function.push_select(&mut out);
         push_client_number(out.reborrow(), &self.number)?;
-        out.push_sql(", CAST(");
-        self.function.walk_call(Bound::Digits, out.reborrow())?;
-        out.push_sql(" AS SIGNED) LIMIT 1");
-        self.function.text().push_end(&mut out);
-        Ok(())
+        out.push_sql(", ");
+        push_value(self.function, Bound::Digits, out)
     }
 }
 
@@ -184,6 +211,11 @@ pub(crate) trait AnyName {
 #[cfg(feature = "mysql")]
 impl<S: LockFunction> AnyName for Counted<'_, S> {
     type Any = Counted<'static, S::Any>;
+}
+
+#[cfg(feature = "mysql")]
+impl<S: LockFunction> AnyName for Valued<'_, S> {
+    type Any = Valued<'static, S::Any>;
 }
 
 #[cfg(feature = "async")]

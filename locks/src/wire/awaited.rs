@@ -37,16 +37,11 @@ impl Wire for AsyncMysqlConnection {
     type Step<'a, T: Send + 'a> = Pin<Box<dyn Future<Output = QueryResult<T>> + Send + 'a>>;
 
     fn call<'a, S: LockFunction>(&'a mut self, function: &'a S) -> Self::Step<'a, bool> {
-        Box::pin(async move {
-            refuse_closed(self)?;
-            let (name, text) = (function.name(), function.text());
-            let number = next_number();
-            let row: QueryResult<(u64, Option<i64>)> = keyed!(name, text, Numbered { function, number }, numbered => {
-                RunQueryDsl::get_result(numbered, self).await
-            });
-            let returned = recognized(number, row, self)?;
-            Ok(returned == Some(1))
-        })
+        Box::pin(async move { Ok(value(function, self).await? == Some(1)) })
+    }
+
+    fn value<'a, S: LockFunction>(&'a mut self, function: &'a S) -> Self::Step<'a, Option<i64>> {
+        Box::pin(value(function, self))
     }
 
     fn inspect<'a>(&'a mut self, inspect: &'a Inspect<'a>) -> Self::Step<'a, InspectRow> {
@@ -162,6 +157,19 @@ impl Wire for AsyncMysqlConnection {
     fn mark_broken(&mut self) {
         <Manager as TransactionManager<Self>>::transaction_manager_status_mut(self).set_in_error();
     }
+}
+
+async fn value<S: LockFunction>(
+    function: &S,
+    conn: &mut AsyncMysqlConnection,
+) -> QueryResult<Option<i64>> {
+    refuse_closed(conn)?;
+    let (name, text) = (function.name(), function.text());
+    let number = next_number();
+    let row: QueryResult<(u64, Option<i64>)> = keyed!(name, text, Numbered { function, number }, numbered => {
+        RunQueryDsl::get_result(numbered, conn).await
+    });
+    recognized(number, row, conn)
 }
 
 /// Returns a number that no earlier statement can have returned, other than by accident.

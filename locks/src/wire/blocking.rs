@@ -17,7 +17,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 
 use super::{Execute, Query, Wire, catch_panic, keyed, retire_failed, swallow_panic};
 use crate::statement::KILL_SELF;
-use crate::statement::named::{Counted, Inspect, InspectRow, LockFunction};
+use crate::statement::named::{Counted, Inspect, InspectRow, LockFunction, Valued};
 
 type Manager = AnsiTransactionManager;
 
@@ -53,19 +53,20 @@ fn abandon(conn: &mut MysqlConnection) {
 /// Runs a query, and reads its rows only if there are any: if Diesel asks for a row after an error
 /// that it has not seen, MariaDB's client library (3.3) calls a function that is not there. Every
 /// query returns a row.
-fn load<'q, Row>(
-    query: impl LoadQuery<'q, MysqlConnection, Row>,
-    conn: &mut MysqlConnection,
-) -> QueryResult<Vec<Row>> {
+fn load<'q, Row: 'q>(
+    query: impl LoadQuery<'q, MysqlConnection, Row> + 'q,
+    conn: &'q mut MysqlConnection,
+) -> QueryResult<impl Iterator<Item = QueryResult<Row>>> {
     let rows = query.load_iter::<Row, DefaultLoadingMode>(conn)?;
-    if rows.size_hint().0 == 0 { Err(hidden_error()) } else { rows.collect() }
+    if rows.size_hint().0 == 0 { Err(hidden_error()) } else { Ok(rows) }
 }
 
-fn load_one<'q, Row>(
-    query: impl LoadQuery<'q, MysqlConnection, Row>,
-    conn: &mut MysqlConnection,
+/// The last of the rows. They are read to their end, where an error may be.
+fn load_one<'q, Row: 'q>(
+    query: impl LoadQuery<'q, MysqlConnection, Row> + 'q,
+    conn: &'q mut MysqlConnection,
 ) -> QueryResult<Row> {
-    load(query, conn)?.into_iter().next().ok_or_else(hidden_error)
+    load(query, conn)?.reduce(|_, row| row).ok_or_else(hidden_error)?
 }
 
 /// Returns an error that Diesel does not see: in UTF-16 and UTF-32 (`character_set_results`) its
@@ -94,6 +95,12 @@ impl Wire for MysqlConnection {
         ready(retire_failed(Some(text), was_called))
     }
 
+    fn value<'a, S: LockFunction>(&'a mut self, function: &'a S) -> Self::Step<'a, Option<i64>> {
+        let (name, text) = (function.name(), function.text());
+        let value = keyed!(name, text, Valued(function), valued => load_one(valued, self));
+        ready(retire_failed(Some(text), value))
+    }
+
     fn inspect<'a>(&'a mut self, inspect: &'a Inspect<'a>) -> Self::Step<'a, InspectRow> {
         let (name, text) = (inspect.name(), inspect.text());
         let row = keyed!(name, text, inspect, inspect => load_one(inspect, self));
@@ -113,7 +120,8 @@ impl Wire for MysqlConnection {
         query: impl Query<'a, Row>,
     ) -> Self::Step<'a, Vec<Row>> {
         let text = query.text();
-        ready(retire_failed(text, load(query, self)))
+        let rows = load(query, self).and_then(Iterator::collect);
+        ready(retire_failed(text, rows))
     }
 
     fn execute<'a>(&'a mut self, statement: impl Execute + 'a) -> Self::Step<'a, usize> {

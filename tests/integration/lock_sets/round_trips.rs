@@ -24,10 +24,11 @@ fn warm(db: &Database, proxy: &Proxy, sizes: &[usize]) -> MysqlConnection {
             guard.release().unwrap();
         }
     }
+    let mut holder = db.connect();
     for lock in [Lock::new("n0"), Lock::new("n0").in_database(db.name())] {
-        let mut guard = lock.acquire(&mut conn).unwrap();
-        assert!(lock.is_held(&mut guard).unwrap());
-        assert!(guard.is_still_held().unwrap());
+        lock.acquire(&mut conn).unwrap().release().unwrap();
+        let _held = lock.acquire(&mut holder).unwrap();
+        assert!(lock.try_acquire(&mut conn).unwrap().is_none());
     }
     conn
 }

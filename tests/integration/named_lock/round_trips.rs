@@ -160,7 +160,7 @@ alone! {
             });
         proxy.expect("release, right guess", 1, || LOCK.release(conn).unwrap());
         see_another();
-        proxy.expect("is_held, wrong guess", 3, || assert!(!LOCK.is_held(conn).unwrap()));
+        proxy.expect("is_held, wrong guess", 4, || assert!(!LOCK.is_held(conn).unwrap()));
 
         // A guard knows its name.
         let mut guard = LOCK.acquire(conn).unwrap();

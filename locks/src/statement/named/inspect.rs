@@ -5,13 +5,66 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Unsigned};
 
-use super::{AnyName, Bound, no_timeout, push_checked, push_name};
+use super::{AnyName, Bound, LockFunction, no_timeout, push_checked, push_name};
 use crate::name::FullName;
 #[cfg(feature = "async")]
 use crate::statement::push_client_number;
 use crate::statement::{Text, Texts};
 
+static HOLDER: Texts = Texts::new();
+static OWN: Texts = Texts::new();
 static TEXTS: Texts = Texts::new();
+
+/// What [`UsedLock`] returns if the connection's database is not the one that was guessed.
+pub(crate) const OTHER_DATABASE: i64 = -1;
+
+/// `IS_USED_LOCK`: which connection holds the lock, or whether this one does.
+#[derive(Debug)]
+pub(crate) struct UsedLock<'n, const IS_OWN: bool> {
+    name: &'n FullName,
+    text: Text,
+}
+
+impl<'n> UsedLock<'n, false> {
+    /// The holder's ID, NULL, or [`OTHER_DATABASE`].
+    pub(crate) fn holder(name: &'n FullName) -> Self {
+        Self { name, text: HOLDER.current() }
+    }
+}
+
+impl<'n> UsedLock<'n, true> {
+    /// 1 if this connection holds the lock.
+    pub(crate) fn is_own(name: &'n FullName) -> Self {
+        Self { name, text: OWN.current() }
+    }
+}
+
+impl<const IS_OWN: bool> LockFunction for UsedLock<'_, IS_OWN> {
+    type Any = UsedLock<'static, IS_OWN>;
+
+    fn name(&self) -> &FullName {
+        self.name
+    }
+
+    fn text(&self) -> Text {
+        self.text
+    }
+
+    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
+        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
+    }
+
+    fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let call = |mut out: AstPass<'_, 'b, Mysql>| {
+            out.push_sql("IS_USED_LOCK(");
+            push_name(out.reborrow(), self.name, bound)?;
+            out.push_sql(if IS_OWN { ") = CONNECTION_ID()" } else { ")" });
+            Ok(())
+        };
+        let other = OTHER_DATABASE.to_string();
+        push_checked(out, self.name, bound, call, if IS_OWN { "0" } else { &other })
+    }
+}
 
 /// `IS_USED_LOCK`, with the connection's database and ID.
 #[derive(Debug)]
