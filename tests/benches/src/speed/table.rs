@@ -67,7 +67,7 @@ impl Group {
                     format!("{:.2}", row.samples[way].time() / self.rows[base].samples[way].time())
                 })
             };
-            cells.push(format!("{:.1} µs", row.samples[way].time()));
+            cells.push(format!("{:.1}\u{a0}µs", row.samples[way].time()));
             cells.extend([to(self.floor), to(self.by_hand)]);
         }
         cells
