@@ -60,6 +60,14 @@ impl Process {
         }
         Ok(())
     }
+
+    /// Writes for how long it has been in its state. `Duration` would write zero as `0ns`.
+    pub(crate) fn write_in_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.in_state {
+            Some(in_state) => write!(f, " for {}s", in_state.as_secs()),
+            None => Ok(()),
+        }
+    }
 }
 
 fn non_empty(bytes: Option<Vec<u8>>) -> Option<String> {
@@ -73,10 +81,7 @@ impl fmt::Display for Process {
         if let Some(state) = &self.state {
             write!(f, ": {state}")?;
         }
-        if let Some(in_state) = self.in_state {
-            write!(f, " for {in_state:?}")?;
-        }
-        Ok(())
+        self.write_in_state(f)
     }
 }
 

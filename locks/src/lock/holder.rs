@@ -32,10 +32,7 @@ impl fmt::Display for Waiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.process.write_identity(f)?;
         f.write_str(": waiting")?;
-        if let Some(waited) = self.process.in_state {
-            write!(f, " for {waited:?}")?;
-        }
-        Ok(())
+        self.process.write_in_state(f)
     }
 }
 
@@ -64,6 +61,8 @@ mod tests {
             Waiter { process }.to_string(),
             "connection 7 of app at 10.0.0.5:4711 in shop: waiting for 12s"
         );
+        let process = Process { in_state: Some(Duration::ZERO), ..Process::unknown(7) };
+        assert_eq!(Waiter { process }.to_string(), "connection 7: waiting for 0s");
         let process = Process::unknown(7);
         assert_eq!(Holder { process: process.clone() }.to_string(), "connection 7");
         assert_eq!(Waiter { process }.to_string(), "connection 7: waiting");

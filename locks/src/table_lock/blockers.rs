@@ -58,10 +58,7 @@ impl fmt::Display for Blocker {
         if let Some(state) = &self.process.state {
             write!(f, ", {state}")?;
         }
-        if let Some(in_state) = self.process.in_state {
-            write!(f, " for {in_state:?}")?;
-        }
-        Ok(())
+        self.process.write_in_state(f)
     }
 }
 
