@@ -204,24 +204,60 @@ fn killing_a_call_never_releases_a_lock_of_another_database() {
 }
 
 #[test]
-fn a_killed_query_can_be_repeated() {
+fn a_killed_query_returns_no_wrong_answer_and_can_be_repeated() {
+    const HELD: Lock = Lock::new("held");
     watchdog(|| {
         let db = Database::new();
-        let mut conn = db.connect();
+        let (mut holder, mut conn) = (db.connect(), db.connect());
+        let _held = HELD.acquire(&mut holder).unwrap();
+        let mut killed = 0;
         Storm::during(connection_id(&mut conn), |storm| {
-            for n in tries(300) {
-                match LOCK.is_held(&mut conn) {
-                    Ok(held) => assert!(!held),
-                    Err(error) => expect_killed(&error, &mut conn),
-                }
-                if storm.replace_if_broken(&mut conn, &db) {
-                    continue;
-                }
-                if n % 10 == 0 {
-                    assert!(!storm.calm(&mut conn, |conn| LOCK.is_held(conn)).unwrap());
+            for n in tries(5_000) {
+                for (lock, expected) in [(HELD, true), (LOCK, false)] {
+                    match lock.is_held(&mut conn) {
+                        Ok(held) => assert_eq!(held, expected, "try {n}"),
+                        Err(error) => {
+                            killed += 1;
+                            expect_killed(&error, &mut conn);
+                        }
+                    }
+                    if storm.replace_if_broken(&mut conn, &db) {
+                        continue;
+                    }
+                    if n % 10 == 0 {
+                        let held = storm.calm(&mut conn, |conn| lock.is_held(conn));
+                        assert_eq!(held.unwrap(), expected, "try {n}");
+                    }
                 }
             }
         });
+        println!("{killed} killed");
+    });
+}
+
+#[test]
+fn a_guard_under_repeated_kills_never_reports_a_held_lock_as_lost() {
+    watchdog(|| {
+        let db = Database::new();
+        let mut conn = db.connect();
+        let mut killed = 0;
+        Storm::during(connection_id(&mut conn), |storm| {
+            for n in tries(5_000) {
+                let held = match LOCK.acquire(&mut conn) {
+                    Ok(mut guard) => guard.is_still_held(),
+                    Err(_) => Ok(true),
+                };
+                match held {
+                    Ok(held) => assert!(held, "try {n}"),
+                    Err(error) => {
+                        killed += 1;
+                        expect_killed(&error, &mut conn);
+                    }
+                }
+                storm.replace_if_broken(&mut conn, &db);
+            }
+        });
+        println!("{killed} killed");
     });
 }
 
