@@ -41,8 +41,11 @@ pub(crate) trait LockFunction: Sync {
 
     fn text(&self) -> Text;
 
-    /// `SELECT`, with a hint if there is one.
-    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>);
+    /// `SELECT`, with a hint if there is one. For functions that do not wait: the session's own
+    /// `max_execution_time` must not lose their answer.
+    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
+        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
+    }
 
     fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()>;
 }

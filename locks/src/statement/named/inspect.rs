@@ -50,10 +50,6 @@ impl<const IS_OWN: bool> LockFunction for UsedLock<'_, IS_OWN> {
         self.text
     }
 
-    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
-        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
-    }
-
     fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let call = |mut out: AstPass<'_, 'b, Mysql>| {
             out.push_sql("IS_USED_LOCK(");

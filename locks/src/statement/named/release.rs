@@ -6,16 +6,13 @@ use diesel::mysql::Mysql;
 use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 
-use super::{Bound, LockFunction, no_timeout, push_checked, push_name};
+use super::{Bound, LockFunction, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
 static TEXTS: Texts = Texts::new();
 
 /// `RELEASE_LOCK`, which returns 1 if the connection held the lock.
-///
-/// The hint keeps a session's `max_execution_time` from striking after it was released, when the
-/// answer would be lost.
 #[derive(Debug)]
 pub(crate) struct Release<'n> {
     name: &'n FullName,
@@ -37,10 +34,6 @@ impl LockFunction for Release<'_> {
 
     fn text(&self) -> Text {
         self.text
-    }
-
-    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
-        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
     }
 
     fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {

@@ -5,7 +5,7 @@ use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 
 use super::release::literal;
-use super::{Bound, LockFunction, no_timeout, push_checked, push_name};
+use super::{Bound, LockFunction, push_checked, push_name};
 use crate::name::FullName;
 use crate::statement::{Text, Texts};
 
@@ -143,11 +143,6 @@ impl LockFunction for SetFunction<'_> {
 
     fn text(&self) -> Text {
         self.text
-    }
-
-    fn push_select(&self, out: &mut AstPass<'_, '_, Mysql>) {
-        // None of them waits: the session's own limit must not lose the answer.
-        out.push_sql(concat!("SELECT /*+ MAX_EXECUTION_TIME(", no_timeout!(), ") */ "));
     }
 
     fn walk_call<'b>(&'b self, bound: Bound, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
