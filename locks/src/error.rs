@@ -78,8 +78,8 @@ pub enum Error {
     /// `UNLOCK TABLES`, a statement that commits implicitly such as `CREATE TABLE`, or an InnoDB
     /// deadlock that it ignored.
     ///
-    /// What was written before that moment may have been committed. What came after it was not
-    /// protected by the lock; it has been rolled back unless the body committed it.
+    /// What was written before that moment may have been committed. What came after it may not have
+    /// been protected by a table lock; it has been rolled back unless the body committed it.
     #[non_exhaustive]
     #[error(
         "a statement in the body ended the transaction under {lock}: remove statements that commit, \
